@@ -1,0 +1,41 @@
+"""Transfer learning on real data: the package behind the course. torch is loaded when first needed."""
+
+import importlib
+import os
+
+# Two torch processes of two threads each spin against one another on two cores; waiting passively gives the same bits.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_PUBLIC = {
+    "CourseError": "errors",
+    "Backbone": "models.backbones",
+    "attach_head": "models.heads",
+    "check": "lessons.checks",
+    "evaluate": "recipes.evaluate",
+    "features": "recipes.features",
+    "fit": "engine.fit",
+    "lesson": "lessons.lesson",
+    "load_backbone": "models.backbones",
+    "pick_budget": "budget",
+    "pick_device": "device",
+    "probe": "recipes.probe",
+    "seed_everything": "device",
+    "test_model": "engine.seed_listing",
+    "train_model": "engine.seed_listing",
+    "transfer": "recipes.transfer",
+}
+_MODULES = {"data": "data", "heads": "models.heads", "models": "models", "plots": "lessons.plots", "sources": "sources"}
+
+__all__ = sorted([*_PUBLIC, *_MODULES])
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"tl_helpers.{_MODULES[name]}")
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"tl_helpers.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"tl_helpers has no {name!r}; it offers {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,8 @@
+"""The one kind of error that is meant for a student's eyes."""
+
+
+class CourseError(Exception):
+    """Something a reader of the course can mend: says what was found, what was expected, and what to try.
+
+    The command line prints it as one message and ends with exit code 2; a notebook shows it as its last line.
+    """
