@@ -1,0 +1,1 @@
+"""What only notebooks need: the opening of a lesson, exercise checks, plots and widgets."""

@@ -1,0 +1,139 @@
+"""Exercises of notebook 07: an honest accuracy, a rate a stage, a fair score for rare classes, who may choose."""
+
+from typing import Any
+
+import torch
+
+from tl_helpers.lessons.checks import NotYet, a_kind, ask, close, compare, exercise, need, number_from, tensor_from
+
+
+@exercise("07.1", start="Keep two counters over the batches: how many were right, and how many there were.")
+def accuracy(answer: Any) -> str:
+    """`answer`: accuracy(batches of (logits (b, k), labels (b,))) -> share right of all samples; b may differ."""
+    draw = torch.Generator().manual_seed(7)
+    batches, right, seen, means = [], 0, 0, []
+    for size, lift in ((8, 4.0), (8, 3.0), (3, 0.0)):  # the last batch is ragged and hard
+        labels = torch.randint(0, 4, (size,), generator=draw)
+        logits = torch.randn(size, 4, generator=draw)
+        logits[torch.arange(size), labels] += lift - 3 * (lift == 0)
+        hits = int((logits.argmax(1) == labels).sum())
+        right, seen, means = right + hits, seen + size, [*means, hits / size]
+        batches.append((logits, labels))
+    found = number_from(ask(answer, list(batches)))
+    mistakes = [
+        (
+            sum(means) / 3,
+            "you averaged the batches' accuracies: the 3 samples of the last batch weigh as much as the first 8.",
+        ),
+        (sum(means), "that is the sum of the batches' accuracies. Count right answers and samples instead."),
+        (right, "this is a count. Divide by the number of samples."),
+        (right / 3, "you divide by the number of batches. Divide by the number of samples."),
+        (right / 24, "you divide as if every batch were full: the last has 3 samples. Use `len(labels)`."),
+        (100 * right / seen, "this is a percentage; a share lies between 0 and 1."),
+        (means[-1], "that is the last batch alone. Set the counters before the loop, not inside it."),
+        (means[0], "that is the first batch alone. `return` after the loop, not inside it."),
+        (1 - right / seen, "that is the share of wrong answers."),
+    ]
+    compare(found, right / seen, mistakes, f"{right} of {seen} are right, {right / seen:.3f}; yours is {found:.4g}.")
+    return "Each sample counts once, in whichever batch it came."
+
+
+@exercise(
+    "07.2",
+    start="The head is the last of the list and gets `lr`. Each stage below it gets `decay` times the one above.",
+)
+def rates(answer: Any) -> str:
+    """`answer`: rates(lr, decay, stages) -> list of learning rates from stem to head."""
+    found = ask(answer, 0.01, 0.5, 4)
+    found = found if isinstance(found, torch.Tensor) else list(found)
+    need(len(found) == 4, f"four stages need four learning rates; there are {len(found)}.")
+    found, right = tensor_from(found, (4,)), torch.tensor([0.00125, 0.0025, 0.005, 0.01])
+    steps = torch.arange(4)
+    mistakes = [
+        (right.flip(0), "that is upside down: the list begins at the stem, and the **head** gets the whole `lr`."),
+        (right * 0.5, "the head itself gets `lr`, undiminished: its factor is decay to the power of 0."),
+        (right * 16, "going down the rates shrink, yours grow: the exponent has the wrong sign."),
+        (
+            torch.full((4,), 0.01),
+            "all are equal; the lower a stage, the more general it is and the less it should move.",
+        ),
+        (0.01 * 0.5 * steps.flip(0), "the rates fall by a **factor**, not by a step: `lr * decay ** k`."),
+        (0.01 * (steps + 1) / 4, "the rates fall by a **factor**, not by a step: `lr * decay ** k`."),
+    ]
+    shown = ", ".join(f"{rate:.4g}" for rate in found.tolist())
+    compare(found, right, mistakes, f"rates(0.01, 0.5, 4) is 0.00125, 0.0025, 0.005, 0.01; yours is {shown}.")
+    again = tensor_from(ask(answer, 1.0, 0.1, 2), (2,))
+    need(
+        close(again, torch.tensor([0.1, 1.0])),
+        "rates(1.0, 0.1, 2) is 0.1, 1.0. Are `lr`, `decay` and `stages` all used?",
+    )
+    return "The head learns at full speed, the stem eight times more slowly: edges are edges in every picture."
+
+
+@exercise("07.3", start="`confusion.diag()` are the right answers. Of how many each? Rows are the true classes.")
+def balanced_accuracy(answer: Any) -> str:
+    """`answer`: balanced_accuracy(confusion (k, k); rows true, columns predicted) -> mean recall of the classes there."""
+    confusion = torch.tensor([[90, 10, 0], [12, 18, 0], [3, 1, 6]])
+    found = number_from(ask(answer, confusion.clone()))
+    hits = confusion.diag().double()
+    recalls, precisions = hits / confusion.sum(1), hits / confusion.sum(0)
+    mistakes = [
+        (
+            hits.sum() / confusion.sum(),
+            "that is plain accuracy: 100 of 140 samples are of class 0, and it alone decides.",
+        ),
+        (
+            precisions.mean(),
+            "you divided by the columns, the predictions: that is precision. Divide by the **row** sums.",
+        ),
+        (recalls.sum(), "that is the sum of the classes' recalls. Take the mean."),
+        (100 * recalls.mean(), "this is a percentage; a share lies between 0 and 1."),
+        (recalls.min(), "that is the worst class. The mean over the classes is asked for."),
+        (hits.mean(), "those are counts. Divide each by its row's sum before the mean."),
+        (
+            (2 * hits / (confusion.sum(0) + confusion.sum(1))).mean(),
+            "that is the macro F1. Recall looks at the rows only.",
+        ),
+    ]
+    compare(found, recalls.mean(), mistakes, f"the recalls are 0.9, 0.6 and 0.6, their mean 0.7; yours is {found:.4g}.")
+    empty = number_from(ask(answer, torch.tensor([[8, 2, 0], [5, 5, 0], [0, 0, 0]])))
+    need(
+        empty == empty, "a class without a single sample gives 0 / 0, which is nan. Leave such a class out of the mean."
+    )
+    need(
+        not close(empty, (0.8 + 0.5) / 3), "a class without samples can't be missed: leave it out, don't count it as 0."
+    )
+    need(close(empty, 0.65), f"with an empty third class the recalls 0.8 and 0.5 make 0.65; yours is {empty:.4g}.")
+    return "Who always says 'sound' gets 0.5 on two classes, however rare the broken cells are."
+
+
+@exercise("07.4", start="`max(runs, key=…)` picks a run. Which of its numbers may you look at before you choose?")
+def choose(answer: Any) -> str:
+    """`answer`: choose(runs: dicts with name, epoch, val, test) -> the name of the run to report."""
+    rows = [
+        ("probe", 0, 0.81, 0.80),
+        ("fine-tune", 8, 0.84, 0.88),
+        ("lp-ft", 5, 0.87, 0.85),
+        ("scratch", 24, 0.62, 0.64),
+    ]
+    runs = [dict(zip(("name", "epoch", "val", "test"), row, strict=True)) for row in rows]
+    found = ask(answer, [dict(run) for run in runs])
+    if isinstance(found, dict):
+        raise NotYet("that is the whole run. Return its name: `[…]['name']`.")
+    need(isinstance(found, str), f"a name is expected, such as 'probe'; this is {a_kind(found)}.")
+    need(
+        found != "fine-tune",
+        "you chose by the test score. Whoever chooses by test has no test left: its 0.88 is partly luck that was picked.",
+    )
+    need(
+        found != "scratch",
+        "that is the worst by validation, or the longest trained. `max(runs, key=lambda run: run['val'])`.",
+    )
+    need(found != "probe", "that is the first of the list. Compare the validation scores.")
+    need(found == "lp-ft", f"there is no run called {found!r} among {', '.join(run['name'] for run in runs)}.")
+    turned = [dict(run, val=1 - run["val"]) for run in runs]
+    need(
+        ask(answer, turned) == "scratch",
+        "given other runs the answer should be another one: is the name written in by hand?",
+    )
+    return "And the number to report is its test score, 0.85, though another run has a higher one."

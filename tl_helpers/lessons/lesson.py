@@ -1,0 +1,38 @@
+"""The first cell of every notebook."""
+
+from tl_helpers.budget import Budget, pick_budget
+from tl_helpers.device import pick_device, seed_everything
+from tl_helpers.errors import CourseError
+
+TITLES = {
+    "00": "Start here",
+    "01": "Transfer in five minutes",
+    "04": "Backbones",
+    "07": "Fine-tuning on images",
+}
+
+
+def lesson(number: str, *, seed: int = 0) -> Budget:
+    """Open notebook `number` ("07"): seed Python, NumPy and torch, print three lines, return the budget.
+
+    The lines are the title, one that starts with `hardware: ` and one that starts with `budget: `; the last two differ
+    between machines and are sanitised when stored outputs are compared.
+
+    Raises CourseError where no notebook has that number.
+    """
+    if number not in TITLES:
+        raise CourseError(f"There is no notebook {number!r}; there are {', '.join(TITLES)}. Write it as a text: '07'.")
+    seed_everything(seed)
+    budget = pick_budget()
+    print(f"Notebook {number} · {TITLES[number]}")
+    line = pick_device().line()
+    print(line if line.startswith("hardware: ") else f"hardware: {line}")
+    print(budget_line(budget))
+    return budget
+
+
+def budget_line(budget: Budget) -> str:
+    """The budget on one line, by its fields: `budget: class · epochs 6 · image size 128 · …`."""
+    fields = {key: value for key, value in vars(budget).items() if key != "name"}
+    shown = [f"{key.replace('_', ' ')} {'all' if value is None else value}" for key, value in fields.items()]
+    return "budget: " + " · ".join([budget.name, *shown])
