@@ -1,0 +1,24 @@
+"""Networks: backbones from one table, heads, what is frozen, what learns how fast."""
+
+from .backbones import Backbone, load_backbone
+from .freezing import freeze, train_mode, trainable_table, unfreeze, unfreeze_from
+from .heads import Classifier, attach_head, build
+from .layers import parameter_groups, summary_row
+from .table import TABLE, Preprocess
+
+__all__ = [
+    "TABLE",
+    "Backbone",
+    "Classifier",
+    "Preprocess",
+    "attach_head",
+    "build",
+    "freeze",
+    "load_backbone",
+    "parameter_groups",
+    "summary_row",
+    "train_mode",
+    "trainable_table",
+    "unfreeze",
+    "unfreeze_from",
+]

@@ -1,0 +1,267 @@
+"""A backbone: the part of a trained network that turns images into features, with its preprocessing inside."""
+
+import hashlib
+import math
+import re
+from collections import OrderedDict
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.vgg import cfgs, make_layers
+
+from ..errors import CourseError
+from .freezing import settle
+from .table import Preprocess, Row, find_row
+from .weights import read_into, weights_file
+
+
+class Backbone(nn.Module):
+    """A row of the table, built: images in, features out.
+
+    Every call takes images as uint8 0..255 or float 0..1, shape (b, 3, h, w) or grey (b, 1, h, w), in RGB, on the
+    backbone's device, and normalises them itself: preprocessing belongs to the weights and can't be forgotten.
+
+    Attributes:
+        name, width: its name and the number of features per image.
+        channels: how many channels its maps have.
+        preprocess: mean, std, size and channel order that the weights expect.
+        source: where the weights came from; "random" for none.
+        licence: of the weights.
+        body: the network of torchvision or timm, without its own classifier.
+    """
+
+    def __init__(self, row: Row, body: nn.Module, source: str):
+        super().__init__()
+        self.row, self.name, self.source, self.licence = row, row.name, source, row.licence
+        self.preprocess: Preprocess = row.preprocess
+        self.body = body
+        self.register_buffer("mean", torch.tensor(row.preprocess.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(row.preprocess.std).view(1, 3, 1, 1), persistent=False)
+        self._maps = row.maps
+        self._stages = row.stages or _stages_by_looking(body)
+        self.width, self.channels = row.width, row.channels
+        if not row.width:
+            self._look()
+
+    @property
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """The parts of the body from stem to top. See `stage_parameters` for all that belongs to each."""
+        return {stage: _modules(self.body, where) for stage, where in self._stages.items()}
+
+    def stage_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
+        """Every parameter of the backbone exactly once, with its name, by stage from stem to top.
+
+        Parameters that stand in no module of their own (a transformer's class token and positions) are the stem's.
+        """
+        names = {parameter: name for name, parameter in self.named_parameters()}
+        found: dict[str, list] = {}
+        for stage, modules in self.stages.items():
+            found[stage] = [(names.pop(p), p) for m in modules for p in m.parameters() if p in names]
+        first = next(iter(found))
+        found[first] = [(name, p) for p, name in names.items()] + found[first]
+        return found
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(b, 1 or 3, h, w) uint8 0..255 or float 0..1 -> (b, 3, h, w) float as the weights expect it."""
+        self._check(images)
+        x = images.to(self.mean.dtype) / 255 if images.dtype == torch.uint8 else images
+        x = (x - self.mean) / self.std
+        return x.flip(1) if self.preprocess.bgr else x
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (b, 1 or 3, h, w) -> features (b, width), the input of the network's own last layer."""
+        return self.body(self.normalise(images))
+
+    def forward_maps(self, images: Tensor) -> Tensor:
+        """Images -> the last maps before pooling, (b, channels, h', w'); a transformer's patch tokens as a map."""
+        x = self.normalise(images)
+        if not self._maps:
+            return _as_maps(self.body.forward_features(x), self.body, x.shape[-2:])
+        return _as_maps(
+            _outputs(self.body, x, {"maps": self.body.get_submodule(self._maps)})["maps"], self.body, x.shape[-2:]
+        )
+
+    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
+        """Images -> what each stage hands to the next, by stage name: maps (b, c, h', w') in a convolutional network."""
+        return _outputs(self.body, self.normalise(images), {stage: ms[-1] for stage, ms in self.stages.items()})
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """As in torch, but what is frozen stays in eval mode, so that a frozen batch norm or dropout rests."""
+        super().train(mode)
+        return settle(self) if mode else self
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of name, preprocessing and the weights as they are now: the key under which features are kept."""
+        digest = hashlib.sha256(f"{self.name} {self.preprocess}".encode())
+        for name, tensor in self.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def extra_repr(self) -> str:
+        """What `print(backbone)` shows in its first line."""
+        return f"{self.name}: {self.width} features, weights: {self.source}"
+
+    def _check(self, x: Tensor) -> None:
+        shape = tuple(x.shape)
+        if x.ndim != 4 or shape[1] not in (1, 3):
+            hint = " For one image add a batch dimension: image[None]." if x.ndim == 3 else ""
+            raise CourseError(f"{self.name} takes images as (b, 3, h, w) or (b, 1, h, w), found {shape}.{hint}")
+        if x.dtype != torch.uint8 and not x.is_floating_point():
+            raise CourseError(f"{self.name} takes uint8 0..255 or float 0..1, found {x.dtype}.")
+        least, patch = self.row.smallest, self.row.patch
+        if min(shape[2:]) < least or shape[2] % patch or shape[3] % patch:
+            need = f"sides that are multiples of {patch}" if patch > 1 else f"sides of at least {least}"
+            raise CourseError(f"{self.name} needs {need} pixels, found {shape[2]} x {shape[3]}: resize the images.")
+        # A look at the values costs a CPU nothing, but would make a GPU wait.
+        if x.device.type == "cpu" and x.is_floating_point() and x.numel() and not torch.compiler.is_compiling():
+            low, high = (v.item() for v in torch.aminmax(x.detach()))
+            if low < -0.5 or high > 1.5:
+                raise CourseError(
+                    f"{self.name} takes floats in 0..1, found {low:.2f} to {high:.2f}. "
+                    "It normalises images itself: leave Normalize out, or pass uint8 0..255."
+                )
+
+    def _look(self) -> None:
+        """For a name that is in no row: run one image of zeros and see where maps and features come out."""
+        size = self.preprocess.size
+        was_training, x = self.training, torch.zeros(1, 3, size, size)
+        self.eval()
+        with torch.no_grad():
+            if self.row.library == "torchvision":
+                outputs = _outputs(self.body, self.normalise(x), dict(self.body.named_children()))
+                pools = [n for n, m in self.body.named_children() if isinstance(m, nn.AdaptiveAvgPool2d)]
+                self._maps = [n for n, y in outputs.items() if n not in pools and _could_be_maps(y)][-1]
+            features = self(x)
+            if features.ndim != 2:
+                raise CourseError(f"{self.name} gives {tuple(features.shape)}, not one row of features per image.")
+            self.width, self.channels = features.shape[1], self.forward_maps(x).shape[1]
+        self.train(was_training)
+
+
+def load_backbone(name: str, weights: str | None = "default") -> Backbone:
+    """The backbone called `name`, with its trained weights, or with random ones if you say ``weights=None``.
+
+    Args:
+        name: a row of `models.TABLE`, or any classification model of torchvision, or any model of timm.
+        weights: "default", or None for random numbers (a control experiment, never a silent fallback).
+
+    Raises:
+        CourseError: unknown name; weights that are damaged, or neither here nor within reach.
+    """
+    if weights not in ("default", None):
+        raise CourseError(f'weights is "default" (trained) or None (random), found {weights!r}.')
+    row = find_row(name)
+    network, source = whole_network(row, trained=weights is not None)
+    return Backbone(row, cut(row, network)[0], source)
+
+
+def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
+    """The row's network as its library knows it, its own classifier included, and where the weights came from."""
+    path = weights_file(row) if trained else None
+    source = f"{row.weights}: {path.name}" if path else "random"
+    if row.library == "timm":
+        # Positions of a transformer are resized to the images it gets, instead of refusing other sizes.
+        any_size = timm.models.is_model_in_modules(row.architecture.split(".")[0], _SIZED)
+        overlay = {"file": str(path), "source": "", "custom_load": False} if row.weights == "timm" and path else None
+        network = timm.create_model(
+            row.architecture,
+            pretrained=overlay is not None,
+            pretrained_cfg_overlay=overlay,
+            **({"dynamic_img_size": True} if any_size else {}),
+        )
+        if overlay:
+            return network, source
+    elif row.library == "vgg-conv":
+        network = _vgg_convolutions()
+    else:
+        network = torchvision.models.get_model(row.architecture, weights=None)
+    if path:
+        read_into(row, network, path)
+    return network, source
+
+
+def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
+    """Take the network's own classifier off (in place): (body, that last layer), None where there is none."""
+    if row.library == "vgg-conv":
+        return network, None
+    if row.library == "timm":
+        last = network.get_classifier()
+        network.reset_classifier(0)
+        return network, last if isinstance(last, nn.Linear) else None
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise CourseError(f"{row.name} does not end in a linear layer: where its body ends is not known.")
+    last = network.get_submodule(linear[-1])
+    network.set_submodule(linear[-1], nn.Identity())
+    return network, last
+
+
+_SIZED = ["vision_transformer", "deit", "eva", "beit"]
+
+
+def _vgg_convolutions() -> nn.Module:
+    """VGG16's 13 convolutions, pooled at the end. HED has no fifth pooling, and its poolings round sizes up."""
+    features = make_layers(cfgs["D"])[:-1]
+    for module in features:
+        if isinstance(module, nn.MaxPool2d):
+            module.ceil_mode = True
+        elif isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return nn.Sequential(OrderedDict(features=features, avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten()))
+
+
+def _modules(body: nn.Module, where: str) -> list[nn.Module]:
+    """ "conv1 features[0:4]" -> those modules, in order."""
+    found: list[nn.Module] = []
+    for part in where.split():
+        name, start, end = re.fullmatch(r"([\w.]+)(?:\[(\d+):(\d+)\])?", part).groups()
+        module = body.get_submodule(name)
+        found += [module] if start is None else list(module.children())[int(start) : int(end)]
+    return found
+
+
+def _stages_by_looking(body: nn.Module) -> dict[str, str]:
+    """Stages for a network without a row: what stands before its blocks, each block, what stands behind."""
+    stages: dict[str, list[str]] = {}
+    for name, child in body.named_children():
+        if not any(True for _ in child.parameters()):
+            continue
+        if name in ("features", "blocks", "stages", "layers") and len(list(child.children())) > 1:
+            parts = {f"{name}{i}": f"{name}[{i}:{i + 1}]" for i in range(len(list(child.children())))}
+        elif isinstance(child, nn.Sequential | nn.ModuleList) or not stages or set(stages) == {"stem"}:
+            parts = {name if isinstance(child, nn.Sequential | nn.ModuleList) else "stem": name}
+        else:
+            parts = {"top": name}
+        for stage, where in parts.items():
+            stages.setdefault(stage, []).append(where)
+    return {stage: " ".join(where) for stage, where in stages.items()}
+
+
+def _outputs(body: nn.Module, x: Tensor, modules: dict[str, nn.Module]) -> dict[str, Tensor]:
+    """Run the body once and note what the given modules hand out, by the given names."""
+    seen: dict[str, Tensor] = {}
+    hooks = [m.register_forward_hook(lambda _m, _i, out, n=n: seen.update({n: out})) for n, m in modules.items()]
+    try:
+        body(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _could_be_maps(y: object) -> bool:
+    return isinstance(y, Tensor) and (y.ndim == 3 or (y.ndim == 4 and y.shape[-1] > 1))
+
+
+def _as_maps(y: Tensor, body: nn.Module, size: torch.Size) -> Tensor:
+    """Tokens (b, n, c) or maps with channels last -> (b, c, h', w'), for input images of `size`."""
+    if y.ndim == 3:
+        extra = getattr(body, "num_prefix_tokens", y.shape[1] - math.isqrt(y.shape[1]) ** 2)  # class token, registers
+        y = y[:, extra:].transpose(1, 2)
+        return y.unflatten(2, (round(math.sqrt(y.shape[2] * size[0] / size[1])), -1))
+    return y.permute(0, 3, 1, 2) if getattr(body, "output_fmt", "NCHW") == "NHWC" else y

@@ -1,0 +1,89 @@
+"""Freezing that holds: no gradient, and batch norm and dropout at rest.
+
+A parameter that gets no gradient still has two ways of changing: an optimiser that decays its weight, and batch norm,
+whose running mean and variance are no parameters and move with every batch in training mode. So what is frozen here is
+also kept in eval mode (`train_mode`), and left out of the optimiser (`layers.parameter_groups`).
+"""
+
+from torch import nn
+
+from ..errors import CourseError
+
+
+def freeze(module: nn.Module) -> None:
+    """Stop all parameters of `module` from learning and put it at rest (eval mode)."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+        parameter.grad = None  # else an optimiser that already knows it would use the old gradient once more
+    module.eval()
+
+
+def unfreeze(module: nn.Module) -> None:
+    """Let all parameters of `module` learn. Its mode changes with the next `model.train()`, which every epoch begins with."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+
+
+def unfreeze_from(model: nn.Module, stage: str) -> None:
+    """Let `stage` of the backbone and all above it learn; freeze what stands below. A head is left as it is.
+
+    Args:
+        model: a Backbone, or a Classifier with one.
+        stage: a name out of ``backbone.stages``, which runs from stem to top.
+
+    Raises:
+        CourseError: there is no such stage.
+    """
+    backbone = getattr(model, "backbone", model)
+    stages = backbone.stage_parameters()
+    if stage not in stages:
+        raise CourseError(f"{backbone.name} has no stage {stage!r}; from stem to top: {', '.join(stages)}.")
+    freeze(backbone)
+    names = list(stages)
+    for name in names[names.index(stage) :]:
+        for _, parameter in stages[name]:
+            parameter.requires_grad_(True)
+
+
+def train_mode(model: nn.Module) -> nn.Module:
+    """``model.train()``, after which every part whose parameters are all frozen goes back to eval mode."""
+    return settle(model.train())
+
+
+def settle(module: nn.Module) -> nn.Module:
+    """Put every fully frozen part of `module` into eval mode, with all that is inside it; returns `module`."""
+    parameters = list(module.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        return module.eval()
+    for child in module.children():
+        settle(child)
+    return module
+
+
+def parts(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
+    """Every parameter of a model once, by part from stem to head, with its name in the model.
+
+    The stages of a backbone and then the head; for a network that has neither, its own children in their order.
+    """
+    if hasattr(model, "stage_parameters"):
+        return model.stage_parameters()
+    if hasattr(model, "backbone"):
+        below = {
+            stage: [(f"backbone.{name}", p) for name, p in found]
+            for stage, found in model.backbone.stage_parameters().items()
+        }
+        return {**below, "head": [(f"head.{name}", p) for name, p in model.head.named_parameters()]}
+    found: dict[str, list] = {}
+    for name, parameter in model.named_parameters():
+        found.setdefault(name.split(".")[0], []).append((name, parameter))
+    return found
+
+
+def trainable_table(model: nn.Module) -> list[dict]:
+    """What learns, a row per stage and one for all: ``stage, parameters, trainable, share`` (of its parameters, 0..1)."""
+    rows = []
+    for stage, found in parts(model).items():
+        count = sum(p.numel() for _, p in found)
+        rows.append([stage, count, sum(p.numel() for _, p in found if p.requires_grad)])
+    rows.append(["all", sum(r[1] for r in rows), sum(r[2] for r in rows)])
+    return [{"stage": s, "parameters": n, "trainable": t, "share": t / n if n else 0.0} for s, n, t in rows]

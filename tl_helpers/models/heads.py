@@ -1,0 +1,183 @@
+"""Heads: what a backbone's features are turned into. ``attach_head(backbone, heads.linear(6))``.
+
+Each function here describes a head as a plain dict can hold it; it is built when it is attached, since only then the
+width of the features is known. So a checkpoint can name its head, and `build` makes it again.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import CourseError
+from ..sources import path_of
+from .backbones import Backbone, cut, load_backbone, whole_network
+from .weights import read_convolution
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that is not built yet: its kind and what it was asked for with."""
+
+    kind: str
+    arguments: dict = field(default_factory=dict)
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        """The head as a module that fits the backbone, with fresh weights (edges, imagenet: with their own)."""
+        return _KINDS[self.kind](backbone, **self.arguments)
+
+
+def linear(classes: int) -> Head:
+    """One linear layer on the features: (b, width) -> logits (b, classes). With a frozen backbone: a linear probe."""
+    return Head("linear", {"classes": _count(classes, "classes")})
+
+
+def mlp(classes: int, hidden: int = 256, dropout: float = 0.2) -> Head:
+    """A hidden layer of `hidden` units with ReLU and dropout between the features and the logits (b, classes)."""
+    return Head("mlp", {"classes": _count(classes, "classes"), "hidden": _count(hidden, "hidden"), "dropout": dropout})
+
+
+def conv_pool(classes: int, hidden: int = 128, dropout: float = 0.2) -> Head:
+    """A 3x3 convolution with batch norm on the maps, then pooling and a linear layer: logits (b, classes)."""
+    arguments = {"classes": _count(classes, "classes"), "hidden": _count(hidden, "hidden"), "dropout": dropout}
+    return Head("conv_pool", arguments)
+
+
+def edges() -> Head:
+    """The edge head of HED (Xie and Tu, 2015) for vgg16_edges: a probability per pixel, (b, 1, h, w)."""
+    return Head("edges")
+
+
+def imagenet() -> Head:
+    """The backbone's own last layer, put back: logits (b, 1000) of ImageNet, named by `imagenet_classes()`."""
+    return Head("imagenet")
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The names of ImageNet's thousand classes, in the order of the logits."""
+    return tuple(torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+class Classifier(nn.Module):
+    """A backbone with a head. Images as the backbone takes them -> what the head gives (logits, mostly)."""
+
+    def __init__(self, backbone: Backbone, head: Head):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head.build(backbone)
+        self.spec: dict = {"backbone": backbone.name, "head": head.kind, **head.arguments}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (b, 1 or 3, h, w), uint8 0..255 or float 0..1 -> logits (b, classes); edges: (b, 1, h, w)."""
+        takes = getattr(self.head, "takes", "features")
+        if takes == "features":
+            return self.head(self.backbone(images))
+        if takes == "maps":
+            return self.head(self.backbone.forward_maps(images))
+        return self.head(self.backbone.forward_stages(images), images.shape[-2:])
+
+
+def attach_head(backbone: Backbone, head: Head) -> Classifier:
+    """The backbone with a head on it; the backbone itself is used, not a copy.
+
+    Raises:
+        CourseError: `head` is no head of `heads`, or does not fit this backbone.
+    """
+    if not isinstance(backbone, Backbone) or not isinstance(head, Head):
+        raise CourseError(
+            f"attach_head takes a backbone and a head such as heads.linear(6), found {type(backbone).__name__} and "
+            f"{type(head).__name__}. A module of your own goes behind it with nn.Sequential(backbone, module)."
+        )
+    return Classifier(backbone, head)
+
+
+def build(spec: dict) -> Classifier:
+    """The architecture that ``classifier.spec`` describes, with random weights, to load saved ones into."""
+    rest = {key: value for key, value in spec.items() if key not in ("backbone", "head")}
+    if not {"backbone", "head"} <= set(spec) or spec["head"] not in _KINDS:
+        raise CourseError(
+            f"This describes no model of the course: {spec!r}. Expected backbone, head and its arguments."
+        )
+    return attach_head(load_backbone(spec["backbone"], weights=None), Head(spec["head"], rest))
+
+
+def _count(value: int, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise CourseError(
+            f"The number of {what} is a whole number of at least 1, found {value!r}. Did you mean len(...)?"
+        )
+    return value
+
+
+def _linear(backbone: Backbone, classes: int) -> nn.Module:
+    return nn.Linear(backbone.width, classes)
+
+
+def _mlp(backbone: Backbone, classes: int, hidden: int, dropout: float) -> nn.Module:
+    return nn.Sequential(nn.Linear(backbone.width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes))
+
+
+def _conv_pool(backbone: Backbone, classes: int, hidden: int, dropout: float) -> nn.Module:
+    head = nn.Sequential(
+        nn.Conv2d(backbone.channels, hidden, 3, padding=1, bias=False),
+        nn.BatchNorm2d(hidden),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, classes),
+    )
+    head.takes = "maps"
+    return head
+
+
+def _imagenet(backbone: Backbone) -> nn.Module:
+    trained = backbone.source != "random"
+    last = cut(backbone.row, whole_network(backbone.row, trained)[0])[1]
+    if last is None or last.out_features != 1000:
+        raise CourseError(f"{backbone.name} has no classifier of ImageNet's thousand classes; efficientnet_lite0 has.")
+    return last
+
+
+class EdgeHead(nn.Module):
+    """A 1x1 convolution on what each of VGG's five stages ends with, resized to the image and fused by one more."""
+
+    takes = "stages"
+
+    def __init__(self, channels: tuple[int, ...]):
+        super().__init__()
+        self.sides = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in channels)
+        self.fuse = nn.Conv2d(len(channels), 1, 1)
+
+    def forward(self, stages: dict[str, Tensor], size: torch.Size) -> Tensor:
+        """Outputs of the stages and the image's (h, w) -> probability of an edge, (b, 1, h, w) in 0..1."""
+        sides = [side(x) for side, x in zip(self.sides, stages.values(), strict=True)]
+        sides = [F.interpolate(s, size=tuple(size), mode="bilinear", align_corners=False) for s in sides]
+        return self.fuse(torch.cat(sides, 1)).sigmoid()
+
+
+def _edges(backbone: Backbone) -> nn.Module:
+    if backbone.name != "vgg16_edges":
+        raise CourseError(
+            f"The edge head was trained with vgg16_edges and fits no other backbone, found {backbone.name}."
+        )
+    head = EdgeHead((64, 128, 256, 512, 512))
+    if backbone.source != "random":
+        import h5py
+
+        with h5py.File(path_of(backbone.row.weights), "r") as file:
+            for i, side in enumerate(head.sides, 1):
+                read_convolution(side, file[f"dsn{i}/vars"])
+            read_convolution(head.fuse, file["fuse/vars"])
+    return head
+
+
+_KINDS = {
+    "linear": _linear,
+    "mlp": _mlp,
+    "conv_pool": _conv_pool,
+    "edges": _edges,
+    "imagenet": _imagenet,
+}

@@ -1,0 +1,64 @@
+"""Layers as an optimiser and a reader see them: who learns how fast, and what a network costs."""
+
+import torch
+from torch import nn
+
+from ..errors import CourseError
+from .backbones import Backbone
+from .freezing import parts
+
+
+def parameter_groups(model: nn.Module, lr: float, decay: float = 0.7) -> list[dict]:
+    """Discriminative learning rates (Howard and Ruder, ULMFiT, 2018): the head learns at `lr`, each stage below slower.
+
+    The k-th stage below the head gets ``lr * decay**k``: general features near the stem hardly need to move.
+    Norms, biases, tokens and positions get no weight decay; frozen parameters are left out.
+
+    Args:
+        model: a Classifier (or a network without stages: its children count as such).
+        lr: the head's learning rate, > 0.
+        decay: factor per stage, in (0, 1]; 1 gives every stage the same rate.
+
+    Returns:
+        Groups for a torch optimiser, head first: ``name, params, lr`` and, for those without, ``weight_decay=0``.
+
+    Raises:
+        CourseError: nothing is left to train, or a figure is out of range.
+    """
+    if not lr > 0 or not 0 < decay <= 1:
+        raise CourseError(f"A learning rate is above 0 and its decay per stage in (0, 1], found {lr} and {decay}.")
+    body = getattr(getattr(model, "backbone", model), "body", model)
+    unweighed = {name for name in getattr(body, "no_weight_decay", set)()}
+    groups = []
+    for below, (stage, found) in enumerate(reversed(parts(model).items())):
+        weighed, light = [], []
+        for name, parameter in found:
+            if parameter.requires_grad:
+                free = parameter.ndim <= 1 or name.rpartition("body.")[2] in unweighed
+                (light if free else weighed).append(parameter)
+        rate = lr * decay**below
+        if weighed:
+            groups.append({"name": stage, "params": weighed, "lr": rate})
+        if light:
+            groups.append({"name": f"{stage} (no decay)", "params": light, "lr": rate, "weight_decay": 0.0})
+    if not groups:
+        raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
+    return groups
+
+
+def summary_row(backbone: Backbone, size: int | None = None) -> dict:
+    """One line of a table of backbones: ``name, parameters, mult_adds, width`` for one image of `size` (else its own).
+
+    Counted by torchinfo, layer by layer: the products inside attention, which is no layer, are not in `mult_adds`.
+    """
+    from torchinfo import summary
+
+    size = size or backbone.preprocess.size
+    image = torch.zeros(1, 3, size, size, device=backbone.mean.device)
+    counted = summary(backbone, input_data=image, verbose=0, mode="eval")
+    return {
+        "name": backbone.name,
+        "parameters": sum(p.numel() for p in backbone.parameters()),
+        "mult_adds": int(counted.total_mult_adds),
+        "width": backbone.width,
+    }

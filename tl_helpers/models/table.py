@@ -1,0 +1,238 @@
+"""The table of backbones. Adding one is adding one row: who builds it, where its body ends, its parts, its input, its weights.
+
+``stages`` names the parts of the body from stem to top, as ``"module"``, ``"module[from:to]"`` or several of them.
+"""
+
+import difflib
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import timm
+import torchvision
+
+from ..errors import CourseError
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a backbone wants its input to be: ``(x - mean) / std`` on RGB in 0..1, then the channels swapped if ``bgr``.
+
+    ``size`` is the image side in pixels that the weights were trained (or are best used) at.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    size: int = 224
+    bgr: bool = False
+
+
+IMAGENET = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = Preprocess((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# HED subtracts ImageNet's mean colour on a scale of 0..255, in BGR, and divides by nothing (the carrier's own figures).
+CAFFE = Preprocess((122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (1 / 255,) * 3, bgr=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backbone. ``width``: features per image; ``channels``: of its maps; 0 and {} mean: found by looking, once."""
+
+    name: str
+    library: str  # whose architecture: "torchvision", "timm", or "vgg-conv" (VGG16's convolutions alone)
+    architecture: str  # its name there
+    width: int = 0
+    channels: int = 0
+    maps: str = ""  # torchvision: the submodule whose output are the maps (timm knows: forward_features)
+    stages: dict[str, str] = field(default_factory=dict)
+    preprocess: Preprocess = IMAGENET
+    weights: str = ""  # "torchvision", "timm", or the name of a source in data/sources.toml; "" for none
+    licence: str = ""
+    smallest: int = 1  # image side below which the architecture fails
+    patch: int = 1  # the image side must be a multiple of this
+
+
+def _slices(starts: tuple[int, ...], end: int, names: tuple[str, ...], of: str = "features") -> dict[str, str]:
+    """Cut the Sequential `of` before each start: {"block1": "features[0:5]", ...}."""
+    return {
+        name: f"{of}[{a}:{b}]" for name, a, b in zip(names, starts, (*starts[1:], end), strict=True)
+    }  # one slice per name
+
+
+def _numbered(word: str, n: int) -> tuple[str, ...]:
+    return tuple(f"{word}{i}" for i in range(1, n + 1))
+
+
+_RESNET = {"stem": "conv1 bn1", **{s: s for s in _numbered("layer", 4)}}
+_DENSENET = {
+    "stem": "features[0:4]",
+    **{f"block{i}": f"features.denseblock{i} features.transition{i}" for i in (1, 2, 3)},
+    "block4": "features.denseblock4 features.norm5",
+}
+_LITE0 = {
+    "stem": "conv_stem bn1",
+    **{f"stage{i + 1}": f"blocks[{i}:{i + 1}]" for i in range(7)},
+    "top": "conv_head bn2",
+}
+_VIT = {"stem": "patch_embed", **_slices((0, 3, 6, 9), 12, _numbered("blocks", 4), "blocks"), "top": "norm"}
+_TV = {"library": "torchvision", "weights": "torchvision", "licence": "BSD-3-Clause (torchvision)"}
+_TIMM = {"library": "timm", "weights": "timm", "licence": "Apache-2.0"}
+
+_ROWS = [
+    # The first listing of the seed: features and the classifier without its last layer.
+    Row(
+        "alexnet",
+        architecture="alexnet",
+        width=4096,
+        channels=256,
+        maps="features",
+        stages={**_slices((0, 3, 6, 8, 10), 13, _numbered("conv", 5)), "classifier": "classifier"},
+        smallest=63,
+        **_TV,
+    ),
+    Row(
+        "vgg16",
+        architecture="vgg16",
+        width=4096,
+        channels=512,
+        maps="features",
+        stages={**_slices((0, 5, 10, 17, 24), 31, _numbered("block", 5)), "classifier": "classifier"},
+        smallest=32,
+        **_TV,
+    ),
+    Row(
+        "vgg16_bn",
+        architecture="vgg16_bn",
+        width=4096,
+        channels=512,
+        maps="features",
+        stages={**_slices((0, 7, 14, 24, 34), 44, _numbered("block", 5)), "classifier": "classifier"},
+        smallest=32,
+        **_TV,
+    ),
+    # VGG16 up to its last convolution, taught edges last (HED, Xie & Tu 2015): the body of an edge detector.
+    Row(
+        "vgg16_edges",
+        library="vgg-conv",
+        architecture="vgg16",
+        width=512,
+        channels=512,
+        maps="features",
+        stages=_slices((0, 4, 9, 16, 23), 30, _numbered("block", 5)),
+        preprocess=CAFFE,
+        weights="vgg16-edges-weights",
+        licence="MIT",
+        smallest=16,
+    ),
+    Row("resnet18", architecture="resnet18", width=512, channels=512, maps="layer4", stages=_RESNET, **_TV),
+    Row("resnet50", architecture="resnet50", width=2048, channels=2048, maps="layer4", stages=_RESNET, **_TV),
+    Row(
+        "densenet121",
+        architecture="densenet121",
+        width=1024,
+        channels=1024,
+        maps="features",
+        stages=_DENSENET,
+        smallest=29,
+        **_TV,
+    ),
+    Row(
+        "mobilenet_v3_small",
+        architecture="mobilenet_v3_small",
+        width=1024,
+        channels=576,
+        maps="features",
+        stages={
+            **_slices((0, 1, 2, 4, 9, 12), 13, ("stem", *_numbered("stage", 4), "top")),
+            "top": "features[12:13] classifier",
+        },
+        **_TV,
+    ),
+    Row(
+        "efficientnet_lite0",
+        library="timm",
+        architecture="tf_efficientnet_lite0",
+        width=1280,
+        channels=1280,
+        stages=_LITE0,
+        preprocess=HALF,
+        weights="efficientnet-lite0-weights",
+        licence="Apache-2.0",
+    ),
+    Row(
+        "efficientnet_b0",
+        architecture="efficientnet_b0",
+        width=1280,
+        channels=1280,
+        maps="features",
+        stages=_slices(tuple(range(9)), 9, ("stem", *_numbered("stage", 7), "top")),
+        **_TV,
+    ),
+    Row(
+        "convnext_tiny",
+        architecture="convnext_tiny",
+        width=768,
+        channels=768,
+        maps="features",
+        stages={
+            **_slices((0, 1, 2, 4, 6), 8, ("stem", *_numbered("stage", 4))),
+            "top": "classifier",
+        },
+        smallest=32,
+        **_TV,
+    ),
+    Row(
+        "vit_small",
+        architecture="vit_small_patch16_224",
+        width=384,
+        channels=384,
+        stages=_VIT,
+        preprocess=HALF,
+        patch=16,
+        **_TIMM,
+    ),
+    Row(
+        "dinov2",
+        architecture="vit_small_patch14_dinov2",
+        width=384,
+        channels=384,
+        stages=_VIT,
+        patch=14,
+        **_TIMM,
+    ),
+]
+TABLE: dict[str, Row] = {row.name: row for row in _ROWS}
+
+# Their weights come with a second preprocessing inside, and in training they return two results.
+_LEFT_OUT = {"googlenet", "inception_v3"}
+
+
+@cache
+def _torchvision_names() -> tuple[str, ...]:
+    return tuple(n for n in torchvision.models.list_models(module=torchvision.models) if n not in _LEFT_OUT)
+
+
+def find_row(name: str) -> Row:
+    """The row called `name`: from the table, else any classification model of torchvision, else any model of timm.
+
+    Raises:
+        CourseError: nobody knows the name; close matches are offered.
+    """
+    if name in TABLE:
+        return TABLE[name]
+    if name in _torchvision_names():
+        weights = torchvision.models.get_model_weights(name)
+        wanted = weights.DEFAULT.transforms() if len(weights) else None
+        fits = IMAGENET if wanted is None else Preprocess(tuple(wanted.mean), tuple(wanted.std), wanted.crop_size[0])
+        return Row(name, architecture=name, preprocess=fits, **_TV)
+    if isinstance(name, str) and timm.is_model(name.split(".")[0]):
+        cfg = timm.get_pretrained_cfg(name, allow_unregistered=False)
+        fits = Preprocess(tuple(cfg.mean), tuple(cfg.std), cfg.input_size[1])
+        return replace(
+            Row(name, architecture=name, preprocess=fits, **_TIMM), licence=str(cfg.license or "see the model's card")
+        )
+    known = [*TABLE, *_torchvision_names(), *timm.list_models()]
+    close = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5)
+    raise CourseError(
+        f"No backbone is called {name!r}. "
+        + (f"Did you mean {' or '.join(close)}? " if close else "")
+        + f"The course's own table has {', '.join(TABLE)}; any other name of torchvision or timm works too."
+    )
