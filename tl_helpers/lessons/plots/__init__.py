@@ -1,0 +1,22 @@
+"""Figures for the lessons: each call draws one new figure, shows it and returns nothing."""
+
+from tl_helpers.lessons.plots.networks import feature_maps, filters, grad_cam, grad_cam_maps
+from tl_helpers.lessons.plots.numbers import bars, confusion, history, learning_curve
+from tl_helpers.lessons.plots.pictures import batch_grid, grid, neighbours, pairs, predictions, top_losses
+
+__all__ = [
+    "bars",
+    "batch_grid",
+    "confusion",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "grad_cam_maps",
+    "grid",
+    "history",
+    "learning_curve",
+    "neighbours",
+    "pairs",
+    "predictions",
+    "top_losses",
+]

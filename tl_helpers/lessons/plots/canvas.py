@@ -1,0 +1,144 @@
+"""What all figures share: one style, one palette, how a figure is shown, and rows of small pictures."""
+
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython import get_ipython
+from IPython.display import Image, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image as PILImage
+from torch import Tensor
+
+# Okabe and Ito's palette: told apart with any kind of colour vision. Its yellow is left out, too pale on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+RIGHT, WRONG, QUIET = PALETTE[0], PALETTE[1], "#595959"
+WIDTH = 10.0  # inches, of every figure
+LIMIT = 80_000  # bytes of a stored figure
+
+STYLE = {
+    "figure.dpi": 90,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 14,
+    "axes.titlesize": 16,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=PALETTE),
+    "lines.linewidth": 2.5,
+    "lines.markersize": 8,
+    "legend.frameon": False,
+}
+
+
+def shown(draw: Callable[..., Figure]) -> Callable[..., None]:
+    """Draw in the course's style and show: in a notebook as a PNG of at most 80 kB, elsewhere in matplotlib's window.
+
+    The PNG is made here, not by the inline backend, so that its size is bounded, its text form is always the same and
+    no setting of matplotlib's outlives the call. Without a notebook the figure stays open as `plt.gcf()`.
+    """
+
+    @wraps(draw)
+    def drawn(*arguments, **settings) -> None:
+        with plt.rc_context(STYLE):
+            figure = draw(*arguments, **settings)
+            if get_ipython() is not None:
+                display(Image(data=png(figure), format="png", alt=title_of(figure)))
+                plt.close(figure)
+            elif plt.get_backend().lower() != "agg":
+                plt.show()
+
+    return drawn
+
+
+def png(figure: Figure, limit: int = LIMIT) -> bytes:
+    """The figure as a palette PNG below `limit` bytes: smaller and with fewer colours, as far as it takes."""
+    for dpi, colours in ((90, 256), (90, 128), (80, 128), (72, 128), (64, 96), (56, 64), (48, 48)):
+        raw = io.BytesIO()
+        figure.savefig(raw, format="png", dpi=dpi)
+        packed = io.BytesIO()
+        picture = (
+            PILImage.open(raw)
+            .convert("RGB")
+            .quantize(
+                colours,
+                PILImage.Quantize.MAXCOVERAGE,  # keeps the rare colours of a scale beside a grey photograph
+                dither=PILImage.Dither.NONE,
+            )
+        )
+        picture.save(packed, format="png", optimize=True)
+        if packed.tell() <= limit:
+            break
+    return packed.getvalue()
+
+
+def title_of(figure: Figure) -> str:
+    """The figure's title, or its first axes' title: what a screen reader says."""
+    titles = [figure.get_suptitle(), *(axes.get_title(loc=side) for axes in figure.axes for side in ("center", "left"))]
+    return " ".join(next((title for title in titles if title), "figure").split())
+
+
+def pixels(image: Tensor) -> np.ndarray:
+    """A picture (C, h, w), uint8 or float 0..1, C = 1 or 3, as matplotlib wants it: (h, w) or (h, w, 3)."""
+    image = image.detach().cpu()
+    if image.dtype != torch.uint8:
+        image = image.float().clamp(0, 1)
+    return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()
+
+
+def put(axes: Axes, image: Tensor, caption: str = "", colour: str = "black", width: int = 14) -> None:
+    """Show one picture on `axes`, its caption below in at most two lines, framed where `colour` is not black."""
+    top = 255 if image.dtype == torch.uint8 else 1
+    axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=top)
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel(short(caption, width), color=colour, fontsize=12)
+    axes.spines[:].set_visible(colour != "black")
+    axes.spines[:].set(color=colour, linewidth=3)
+
+
+def short(text: str, width: int, lines: int = 2) -> str:
+    """Wrap `text`, keeping its own line breaks, each part to `lines` lines of `width`; the rest becomes an ellipsis."""
+    parts = text.split("\n")
+    wrapped = [textwrap.wrap(part, width, max_lines=max(1, lines // len(parts)), placeholder="…") for part in parts]
+    return "\n".join(line for part in wrapped for line in part)
+
+
+def tiles(
+    images: Sequence[Tensor],
+    captions: Sequence[str],
+    *,
+    columns: int,
+    title: str,
+    colours: Sequence[str] | None = None,
+    row_names: Sequence[str] = (),
+    note: str = "",
+) -> Figure:
+    """Pictures in rows of `columns`, each with its caption; `row_names` stand at the left, `note` at the bottom."""
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    cell = min(WIDTH / max(columns, 4), 2.2)
+    width = max(columns * cell, 0.56 * WIDTH)
+    figure, grid = plt.subplots(rows, columns, figsize=(width, rows * (cell + 0.35) + 0.8), squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for k, (axes, image, caption) in enumerate(zip(grid.flat, images, captions, strict=False)):
+        axes.axis("on")
+        put(axes, image, caption, colours[k] if colours else "black", width=int(cell * 9.5))
+    for axes, name in zip(grid[:, 0], row_names, strict=False):
+        axes.set_ylabel(name, fontsize=14)
+    figure.suptitle(title, fontsize=16)
+    footnote(figure, note)
+    return figure
+
+
+def footnote(figure: Figure, note: str) -> None:
+    """A line in small grey type under the figure: where pictures come from, which command made a table."""
+    if note:
+        lines = textwrap.fill(note, int(figure.get_figwidth() * 11.5))
+        figure.supxlabel(lines, x=0.01, ha="left", fontsize=10.5, color=QUIET)

@@ -1,0 +1,142 @@
+"""Figures of what is inside a network: first filters, feature maps, and where a decision came from (Grad-CAM)."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from tl_helpers.errors import CourseError
+from tl_helpers.lessons.plots.canvas import WIDTH, footnote, pixels, put, short, shown
+from tl_helpers.lessons.plots.pictures import pick
+
+
+@shown
+def filters(weight: Tensor, *, count: int = 64, columns: int = 16, title: str = "") -> Figure:
+    """Convolution filters (out, in, h, w) as small pictures, each stretched to its own range.
+
+    With in = 3 they are in colour; otherwise the mean over the input channels is drawn in grey.
+    """
+    weight = weight.detach().float().cpu()
+    total, channels, height, width = weight.shape
+    weight = weight[:count] if channels == 3 else weight[:count].mean(dim=1, keepdim=True)
+    low, high = weight.amin(dim=(1, 2, 3), keepdim=True), weight.amax(dim=(1, 2, 3), keepdim=True)
+    weight = (weight - low) / (high - low).clamp(min=1e-12)
+    columns = min(columns, len(weight))
+    rows = -(-len(weight) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, rows * WIDTH / columns + 0.6), squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, one in zip(grid.flat, weight, strict=False):
+        axes.imshow(pixels(one), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    shown_of = f"{len(weight)} of {total} filters" if total > len(weight) else f"All {total} filters"
+    figure.suptitle(title or f"{shown_of}, {height} × {width} pixels", fontsize=16)
+    return figure
+
+
+@shown
+def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: str = "Feature maps") -> Figure:
+    """The `count` channels that vary most, of maps (channels, h, w) or (1, channels, h, w); a dict is a row a stage."""
+    stages = dict(maps) if isinstance(maps, Mapping) else {"": maps}
+    cell = WIDTH / (count + 0.6)
+    size = (WIDTH, len(stages) * (cell + 0.35) + 0.6)
+    figure, grid = plt.subplots(len(stages), count, figsize=size, squeeze=False)
+    for line, (name, stage) in zip(grid, stages.items(), strict=True):
+        stage = stage.detach().float().cpu()
+        stage = stage[0] if stage.ndim == 4 else stage
+        strongest = stage.flatten(1).std(dim=1).topk(min(count, len(stage))).indices.tolist()
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for axes, channel in zip(line, strongest, strict=False):
+            axes.imshow(stage[channel].numpy(), cmap="cividis")
+            axes.set_xlabel(f"channel {channel}", fontsize=12)
+        line[0].set_ylabel(f"{short(name, 12)}\n{len(stage)} × {stage.shape[1]} × {stage.shape[2]}", fontsize=12)
+    figure.suptitle(title, fontsize=16)
+    return figure
+
+
+@shown
+def grad_cam(
+    looked_at,
+    images: Tensor | None = None,
+    *,
+    index: int | Sequence[int] = 0,
+    target: Sequence[int] | None = None,
+    classes: Sequence[str] | None = None,
+    note: str = "",
+) -> Figure:
+    """Where in the picture the decision came from: the picture above, its Grad-CAM map over it below.
+
+    Either `grad_cam(report, index=7)` (or several numbers; the report remembers its model and picture size), or
+    `grad_cam(model, images)` with images (b, C, h, w). `target` names the classes to explain; otherwise it is the
+    one that the network says. The map is as coarse as the last stage's maps.
+    """
+    says, true = None, None
+    if images is None:
+        report, numbers = looked_at, [index] if isinstance(index, int) else list(index)
+        images, model, classes = torch.stack(pick(report.images, numbers)), report.model, report.classes
+        images = nn.functional.interpolate(
+            images.float() / 255, (report.size, report.size), mode="bilinear", antialias=True
+        )
+        says, true = report.predictions[numbers].tolist(), report.labels[numbers].tolist()
+        note = note or report.images.attribution
+    else:
+        model = looked_at
+    heat, explained = grad_cam_maps(model, images, target if target is not None else says)
+    captions = [str(classes[k]) if classes else f"class {k}" for k in explained]
+    above = [f"is {classes[k]}" for k in true] if true else [""] * len(images)
+    grey = images.float().mean(1, keepdim=True) / (255 if images.dtype == torch.uint8 else 1)
+    columns = len(images)
+    cell = min(WIDTH / max(columns, 3), 3.0)
+    figure, grid = plt.subplots(2, columns, figsize=(max(columns * cell, 6.0), 2 * cell + 1.2), squeeze=False)
+    for k in range(columns):
+        width = int(cell * 9.5)
+        put(grid[0, k], images[k], above[k], width=width)
+        put(grid[1, k], grey[k], f"for {captions[k]}", width=width)
+        seen = grid[1, k].imshow(heat[k].numpy(), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+    figure.colorbar(seen, ax=grid.ravel().tolist(), label="weight", ticks=[0, 1], shrink=0.8)
+    figure.suptitle("Where the decision came from (Grad-CAM)", fontsize=16)
+    footnote(figure, note)
+    return figure
+
+
+def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None = None) -> tuple[Tensor, list[int]]:
+    """Grad-CAM (Selvaraju et al. 2017) at the backbone's last stage, by the library grad-cam.
+
+    `images` (b, C, h, w), uint8 or float 0..1; `target` a class each, or the ones that the model says. Returns maps
+    (b, h, w) in 0..1 and the classes explained. The model keeps its mode; its gradients are emptied.
+    Raises CourseError for a model without a backbone or with features that no longer lie on a map.
+    """
+    from pytorch_grad_cam import GradCAM  # here, for it takes a second to load
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    if not hasattr(model, "backbone"):
+        raise CourseError(f"Grad-CAM needs a model made by attach_head; a {type(model).__name__} has no backbone.")
+    layer = list(model.backbone.stages.values())[-1][-1]
+    training = model.training
+    inputs = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    inputs = inputs.detach().clone().requires_grad_(True)  # so that a frozen network has gradients to follow, too
+    try:
+        with GradCAM(model, [layer], reshape_transform=_on_a_map) as cam, torch.enable_grad():
+            targets = None if target is None else [ClassifierOutputTarget(int(k)) for k in target]
+            heat = torch.from_numpy(np.ascontiguousarray(cam(inputs, targets)))
+            explained = [int(k) for k in (target if target is not None else cam.outputs.argmax(dim=1))]
+    finally:
+        model.train(training)
+        model.zero_grad(set_to_none=True)
+    return heat, explained
+
+
+def _on_a_map(activation: Tensor) -> Tensor:
+    """Convolution's maps as they are; a transformer's tokens (b, n, c), class token in front, as maps (b, c, s, s)."""
+    if activation.ndim == 4:
+        return activation
+    if activation.ndim != 3:
+        raise CourseError(
+            f"The last stage gives {tuple(activation.shape)}, not maps, so there is nothing to draw them on."
+        )
+    side = int(activation.shape[1] ** 0.5)
+    return activation[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))

@@ -1,0 +1,176 @@
+"""Figures made of numbers: bars, the course of a training, a confusion matrix, learning curves with their spread."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from tl_helpers.errors import CourseError
+from tl_helpers.lessons.plots.canvas import MARKERS, PALETTE, QUIET, WIDTH, footnote, short, shown
+
+
+@shown
+def bars(
+    values: Mapping[str, float | tuple[float, float]],
+    *,
+    chance: float | None = None,
+    title: str = "",
+    unit: str = "share of right answers",
+    note: str = "",
+) -> Figure:
+    """A horizontal bar a name, its value beside it: a number, or (mean, spread); `chance` is a dashed line."""
+    pairs = {name: value if isinstance(value, (tuple, list)) else (value, 0.0) for name, value in values.items()}
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.55 * len(pairs) + 1.9))
+    means, spreads = (np.array(column, dtype=float) for column in zip(*pairs.values(), strict=True))
+    places = np.arange(len(pairs))
+    axes.barh(places, means, xerr=spreads if spreads.any() else None, color=PALETTE[0], capsize=5, height=0.65)
+    for place, mean, spread in zip(places, means, spreads, strict=True):
+        text = f"  {_figure(mean)} ± {_figure(spread)}" if spread else f"  {_figure(mean)}"
+        axes.text(mean + spread, place, text, va="center")
+    axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
+    axes.set_yticklabels([short(name, 30) for name in pairs])
+    axes.set_xlim(0, max((means + spreads).max(), chance or 0) * 1.28 or 1)
+    if chance is not None:
+        axes.axvline(chance, color=PALETTE[1], linestyle="--")
+        axes.text(chance, -0.55, f" chance {_figure(chance)}", color=PALETTE[1], va="bottom", ha="left")
+    axes.set_title(title, pad=24 if chance is not None else 8, loc="left")
+    footnote(figure, note)
+    return figure
+
+
+@shown
+def history(result, *, title: str = "The course of the training") -> Figure:
+    """Loss and accuracy by epoch, training and validation; `result` has `.history`, or is its list of rows.
+
+    Where the phase changes (from probe to fine-tuning, say) a line is drawn; the second phase goes on counting.
+    """
+    rows = list(getattr(result, "history", result))
+    if not rows:
+        raise CourseError("There is no history to draw: not one epoch was finished.")
+    epochs = np.arange(1, len(rows) + 1)
+    figure, (losses, shares) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
+    curves = [
+        (losses, "train_loss", "training"),
+        (losses, "val_loss", "validation"),
+        (shares, "train_accuracy", "training"),
+        (shares, "val_accuracy", "validation"),
+        (shares, "val_balanced_accuracy", "validation, balanced"),
+    ]
+    style = {"training": (PALETTE[0], "o", "-"), "validation": (PALETTE[1], "s", "-")}
+    for axes, key, name in curves:
+        values = [_number(row.get(key)) for row in rows]
+        if np.isfinite(values).any():
+            colour, marker, line = style.get(name, (PALETTE[2], "^", "--"))
+            axes.plot(epochs, values, color=colour, marker=marker, linestyle=line, label=name)
+    losses.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)")
+    shares.set(title="Accuracy", xlabel="epoch", ylabel="share of right answers")
+    for axes in (losses, shares):
+        axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(0.5, len(rows) + 0.5)
+        axes.legend(fontsize=13)
+        _mark_phases(axes, [row.get("phase", "") for row in rows])
+    figure.suptitle(title, fontsize=16)
+    return figure
+
+
+@shown
+def confusion(report, *, title: str = "") -> Figure:
+    """The confusion matrix of a report: colour is the share of the true class (the row), numbers are counts."""
+    counts = np.asarray(report.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = len(counts)
+    side = min(max(0.85 * size + 3.2, 6), 12)
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=14 if size < 12 else 12)
+    names = [name if len(name) <= 18 else f"{name[:17]}…" for name in map(str, report.classes)]
+    slanted = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if size > 3 else {}
+    axes.set_xticks(range(size), names, **slanted)
+    axes.set_yticks(range(size), names)
+    axes.tick_params(labelsize=13)
+    axes.set(xlabel="what the network says", ylabel="what it is")
+    figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
+    accuracy = f"accuracy {report.accuracy:.3f}, balanced {report.balanced_accuracy:.3f}, {report.n} pictures"
+    figure.suptitle(f"{title}\n{accuracy}" if title else accuracy[0].upper() + accuracy[1:], fontsize=16)
+    return figure
+
+
+@shown
+def learning_curve(
+    rows: Sequence[Mapping[str, Any]],
+    x: str = "per_class",
+    y: str = "accuracy",
+    *,
+    by: str = "method",
+    chance: float | None = None,
+    title: str = "",
+    xlabel: str = "labels per class",
+    ylabel: str = "share of right answers",
+    note: str = "",
+) -> Figure:
+    """A curve a value of `by`: the mean of `y` over the runs at each `x`, and a band of ± one standard deviation.
+
+    `rows` are single runs, one dict each ({"method": "probe", "per_class": 5, "seed": 0, "accuracy": 0.41}). `x` is
+    drawn logarithmically where it spans more than a factor of ten. `note` is for the command that made the rows.
+    """
+    if not rows:
+        raise CourseError("There are no rows to draw a learning curve of.")
+    figure, axes = plt.subplots(figsize=(WIDTH, 5.4))
+    places = sorted({row[x] for row in rows})
+    most = 1
+    for k, name in enumerate(dict.fromkeys(row[by] for row in rows)):
+        runs = {place: [float(row[y]) for row in rows if row[by] == name and row[x] == place] for place in places}
+        runs = {place: values for place, values in runs.items() if values}
+        means = np.array([np.mean(values) for values in runs.values()])
+        spreads = np.array([np.std(values, ddof=1) if len(values) > 1 else 0.0 for values in runs.values()])
+        colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
+        axes.plot(list(runs), means, color=colour, marker=marker, label=str(name))
+        axes.fill_between(list(runs), means - spreads, means + spreads, color=colour, alpha=0.18, linewidth=0)
+        most = max(most, *map(len, runs.values()))
+    if chance is not None:
+        axes.axhline(chance, color=QUIET, linestyle="--", label="chance")
+    if min(places) > 0 and max(places) > 10 * min(places):
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    band = f"Band: ± one standard deviation over up to {most} runs." if most > 1 else "A single run each: no spread."
+    footnote(figure, f"{band} {note}".strip())
+    return figure
+
+
+def _mark_phases(axes: plt.Axes, phases: Sequence[str]) -> None:
+    starts = [k for k in range(len(phases)) if k == 0 or phases[k] != phases[k - 1]]
+    if len(starts) < 2:
+        return
+    for k in starts:
+        if k:
+            axes.axvline(k + 0.5, color=QUIET, linestyle=":", linewidth=1.5)
+        axes.annotate(
+            phases[k], (k + 0.55, 1), xycoords=("data", "axes fraction"), va="bottom", color=QUIET, fontsize=12
+        )
+    axes.set_title(axes.get_title(), pad=22)
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _figure(value: float) -> str:
+    return (
+        f"{value:.0f}"
+        if abs(value) >= 100
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.2g}"
+        if abs(value) < 0.01
+        else f"{value:.2f}"
+    )

@@ -1,0 +1,165 @@
+"""Figures made of pictures: grids, the same thing by two artists, neighbours, predictions, the worst mistakes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from tl_helpers.errors import CourseError
+from tl_helpers.lessons.plots.canvas import RIGHT, WRONG, shown, tiles
+
+
+@shown
+def grid(
+    image_set, indices: Sequence[int] | None = None, *, count: int = 12, columns: int = 6, seed: int = 0
+) -> Figure:
+    """Pictures of a set with their classes: those of `indices`, or `count` spread over the classes by `seed`."""
+    indices = spread_over_classes(image_set.labels, count, seed) if indices is None else list(indices)
+    images = pick(image_set, indices)
+    captions = [image_set.classes[label] for label in image_set.labels[torch.as_tensor(indices)].tolist()]
+    title = f"{len(indices)} of the {len(image_set.labels):,} pictures of {image_set.name}"
+    return tiles(images, captions, columns=columns, title=title, note=image_set.attribution)
+
+
+@shown
+def batch_grid(
+    images: Tensor,
+    labels: Sequence[int] | Tensor | None = None,
+    classes: Sequence[str] | None = None,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int = 6,
+    count: int = 24,
+    title: str = "One batch",
+    note: str = "",
+) -> Figure:
+    """The first `count` pictures of a batch (b, C, h, w), uint8 or float 0..1, under their classes or `captions`."""
+    images = list(images[:count])
+    if captions is None and labels is not None:
+        numbers = [int(label) for label in labels[:count]]
+        captions = [classes[number] if classes else str(number) for number in numbers]
+    return tiles(images, captions or [""] * len(images), columns=columns, title=title, note=note)
+
+
+@shown
+def pairs(source, target, names: Sequence[str]) -> Figure:
+    """The same things drawn by two artists: a row an artist, a column a name; row i of both sets is the same thing."""
+    indices = find(source, names)
+    images = pick(source, indices) + pick(target, indices)
+    artists = [artist(source), artist(target)]
+    captions = [""] * len(names) + list(names)
+    return tiles(
+        images,
+        captions,
+        columns=len(names),
+        title=f"The same things, drawn by {artists[0]} and by {artists[1]}",
+        row_names=artists,
+        note=credits_of(source, target),
+    )
+
+
+@shown
+def neighbours(
+    queries,
+    known,
+    nearest: Tensor,
+    *,
+    show: str = "wrong",
+    count: int = 6,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Figure:
+    """New drawings, the neighbour each got, and the one it should have got (row i of both sets is the same thing).
+
+    `nearest` (n,) is the number in `known` of each query's neighbour. `show` is "wrong", "right" or "all"; of those
+    `count` are drawn by `seed`, or exactly `names`.
+    """
+    nearest = torch.as_tensor(nearest).cpu()
+    right = nearest == torch.arange(len(nearest))
+    choices = {"wrong": ~right, "right": right, "all": torch.ones_like(right)}
+    if show not in choices:
+        raise CourseError(f"show={show!r}; it can be {', '.join(map(repr, choices))}.")
+    candidates = choices[show].nonzero().flatten().numpy()
+    if names is None and len(candidates) == 0:
+        raise CourseError(f"Not one neighbour is {show}, so there is nothing to draw. Try show='all'.")
+    draw = np.random.default_rng(seed)
+    drawn = sorted(draw.choice(candidates, min(count, len(candidates)), replace=False)) if names is None else []
+    indices = find(queries, names) if names is not None else [int(i) for i in drawn]
+    got = nearest[indices].tolist()
+    images = pick(queries, indices) + pick(known, got) + pick(known, indices)
+    captions = [queries.names[i] for i in indices] + [known.names[i] for i in got] + [""] * len(indices)
+    marks = ["black"] * len(indices) + [RIGHT if right[i] else WRONG for i in indices] + ["black"] * len(indices)
+    return tiles(
+        images,
+        captions,
+        columns=len(indices),
+        title=f"One picture each: {int(right.sum())} of {len(right)} find themselves",
+        colours=marks,
+        row_names=[f"new, by\n{artist(queries)}", f"nearest, by\n{artist(known)}", "should\nbe this"],
+        note=credits_of(queries, known),
+    )
+
+
+@shown
+def predictions(report, *, count: int = 10, columns: int = 5, seed: int = 0) -> Figure:
+    """`count` pictures of the set looked at, by `seed`: what the network says, and what it is where that is wrong."""
+    draw = np.random.default_rng(seed)
+    indices = sorted(draw.choice(len(report.labels), min(count, len(report.labels)), replace=False).tolist())
+    captions, colours = [], []
+    for i in indices:
+        says, true = report.classes[report.predictions[i]], report.classes[report.labels[i]]
+        captions.append(f"✓ {says}" if says == true else f"✗ {says}\nis {true}")
+        colours.append(RIGHT if says == true else WRONG)
+    title = f"{len(indices)} of {report.n} pictures: {100 * report.accuracy:.0f} % of all are right"
+    note = report.images.attribution
+    return tiles(pick(report.images, indices), captions, columns=columns, title=title, colours=colours, note=note)
+
+
+@shown
+def top_losses(report, *, count: int = 8, columns: int = 4) -> Figure:
+    """The `count` pictures with the largest loss: what the network says, how sure it is, and what it is."""
+    indices = report.losses.topk(min(count, len(report.losses))).indices.tolist()
+    captions, colours = [], []
+    for i in indices:
+        says, true = int(report.predictions[i]), int(report.labels[i])
+        captions.append(f"{report.probabilities[i, says]:.2f} {report.classes[says]}\nis {report.classes[true]}")
+        colours.append(RIGHT if says == true else WRONG)
+    title = "The largest losses: how sure it is of what, and what it is"
+    note = report.images.attribution
+    return tiles(pick(report.images, indices), captions, columns=columns, title=title, colours=colours, note=note)
+
+
+def pick(image_set, indices: Sequence[int]) -> list[Tensor]:
+    """The pictures of these numbers, each uint8 (C, h, w), from memory or streamed."""
+    return list(image_set.images[torch.as_tensor(indices, dtype=torch.int64)])
+
+
+def find(image_set, names: Sequence[str]) -> list[int]:
+    """Where the names stand in the set. Raises CourseError with near names for one that is not there."""
+    places = {name: i for i, name in enumerate(image_set.names)}
+    for name in names:
+        if name not in places:
+            near = [other for other in places if name.lower() in other.lower()][:5]
+            hint = f"Near: {', '.join(near)}." if near else f"It has, say, {', '.join(list(places)[:5])}."
+            raise CourseError(f"{image_set.name} has nothing called {name!r}. {hint}")
+    return [places[name] for name in names]
+
+
+def artist(image_set) -> str:
+    """Who drew it: "Google" for emoji-google; any other set's own name."""
+    return image_set.name.removeprefix("emoji-").title() if image_set.name.startswith("emoji-") else image_set.name
+
+
+def credits_of(*image_sets) -> str:
+    """The sets' attributions on one line, each once."""
+    return " · ".join(dict.fromkeys(one.attribution for one in image_sets if one.attribution))
+
+
+def spread_over_classes(labels: Tensor, count: int, seed: int) -> list[int]:
+    """`count` numbers, from each class in turn, drawn by `seed`: what a first look at a set should show."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = [order[labels[order] == label].tolist() for label in labels.unique().tolist()]
+    turns = [members[k] for k in range(max(map(len, by_class))) for members in by_class if k < len(members)]
+    return sorted(turns[:count], key=lambda i: (int(labels[i]), i))
