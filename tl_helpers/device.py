@@ -1,0 +1,169 @@
+"""Which hardware, which precision, which memory layout, how many workers; and the one seed."""
+
+import json
+import os
+import platform
+import random
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from tl_helpers.errors import CourseError
+from tl_helpers.sources import cache_dir, write_atomically
+
+_KINDS = ("cuda", "mps", "xpu", "cpu")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a training or an extraction runs on.
+
+    precision: "fp32", "bf16" or "fp16" (autocast; fp16 trains with a gradient scaler).
+    workers: processes of a DataLoader; 0 in a notebook, where more can hang (pytorch#51344).
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    channels_last: bool = True
+    workers: int = 0
+    deterministic: bool = False
+    why: str = ""
+
+    @property
+    def pin_memory(self) -> bool:
+        """Pinned host memory makes copies to a CUDA device asynchronous; elsewhere it brings nothing."""
+        return self.device.type == "cuda"
+
+    @property
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
+    def autocast(self) -> AbstractContextManager:
+        """The context in which forward passes run; does nothing in fp32."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Scales the loss in fp16, whose small gradients would become zero; passes everything through otherwise."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+    def place(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model on the device, in channels_last where that is chosen. Works in place and returns the model."""
+        model = model.to(self.device)
+        return model.to(memory_format=torch.channels_last) if self.channels_last else model
+
+    def send(self, batch):
+        """A tensor, or a dict of tensors, on the device; the copy does not block where memory is pinned."""
+        if isinstance(batch, dict):
+            return {key: self.send(value) for key, value in batch.items()}
+        return batch.to(self.device, non_blocking=self.pin_memory)
+
+    def line(self) -> str:
+        """One line for a reader: what was chosen and why."""
+        layout = "channels_last" if self.channels_last else "contiguous"
+        where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{self.threads} threads"
+        return f"hardware: {self.device} ({where}), {self.precision}, {layout}, {self.workers} workers ({self.why})"
+
+
+def pick_device(
+    device: str | torch.device | None = None,
+    *,
+    precision: str | None = None,
+    channels_last: bool = True,
+    workers: int = 0,
+    deterministic: bool = False,
+) -> Hardware:
+    """The best hardware at hand, or the one that was asked for (argument first, then the variable `TL_DEVICE`).
+
+    Images train in fp32 on a CPU, in bf16 (fp16 on older cards) on CUDA and xpu, in fp32 on mps. `deterministic`, and CI,
+    always mean fp32. Raises CourseError for a device that is not there.
+    """
+    asked = device if device is not None else os.environ.get("TL_DEVICE")
+    chosen = torch.device(_checked(str(asked))) if asked else torch.device(_best())
+    why = "asked for" if asked else "the fastest here" if chosen.type != "cpu" else "no GPU found"
+    exact = deterministic or bool(os.environ.get("CI"))
+    if precision is None:
+        precision = "fp32" if exact else _default_precision(chosen)
+    elif precision not in _DTYPES:
+        raise CourseError(f"precision={precision!r} is not known; try one of {', '.join(_DTYPES)}.")
+    if chosen.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = chosen.type == "cuda" and not exact
+    return Hardware(chosen, precision, channels_last, workers, deterministic, why)
+
+
+def for_extraction(hardware: Hardware) -> Hardware:
+    """The same hardware with bf16 for features, where a measurement on this machine shows that it pays.
+
+    On a CPU bf16 pays only with avx512_bf16 or AMX (pytorch#86270), so it is measured, once per machine, torch and
+    thread count, and the verdict is kept: the same command gives the same numbers. Under CI and `deterministic`: fp32.
+    """
+    if hardware.device.type != "cpu" or hardware.deterministic or os.environ.get("CI"):
+        return hardware
+    return replace(hardware, precision="bf16") if bf16_gain() > 1.2 else hardware
+
+
+def bf16_gain() -> float:
+    """How many times faster bf16 features come than fp32 ones on this CPU; measured once, kept in `data/cache`."""
+    kept = cache_dir() / "bf16.json"
+    machine = f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if machine not in known:
+        known[machine] = round(_measure_bf16(), 2)
+        write_atomically(kept, json.dumps(known, indent=1))
+    return known[machine]
+
+
+def _measure_bf16() -> float:
+    layer = torch.nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last).eval()
+    images = torch.randn(16, 128, 28, 28).to(memory_format=torch.channels_last)
+
+    def best_of(precision: str, tries: int = 7) -> float:
+        seconds = []
+        with torch.inference_mode(), Hardware(torch.device("cpu"), precision).autocast():
+            for _ in range(tries):
+                start = time.perf_counter()
+                layer(images)
+                seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    return best_of("fp32") / best_of("bf16")
+
+
+def seed_everything(seed: int) -> None:
+    """One seed for Python, NumPy and torch (every device). DataLoader workers draw theirs from torch's."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _best() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "xpu" if torch.xpu.is_available() else "cpu"
+
+
+def _checked(name: str) -> str:
+    kind = name.split(":")[0]
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
+    if kind not in _KINDS:
+        raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
+    if kind != "cpu" and not there[kind]():
+        raise CourseError(f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or `doctor`.")
+    return name
+
+
+def _default_precision(device: torch.device) -> str:
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device.type == "xpu" else "fp32"
