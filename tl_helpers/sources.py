@@ -141,7 +141,9 @@ def path_of(name: str) -> Path:
             f"{row.sha256[:16]}…). Mend it with: {REPAIR}"
         )
     with contextlib.suppress(OSError):  # a read-only checkout works too, it only checks anew each time
-        write_atomically(cache_dir() / "verified.json", json.dumps({**_verified(), name: [state, row.sha256]}, indent=1))
+        write_atomically(
+            cache_dir() / "verified.json", json.dumps({**_verified(), name: [state, row.sha256]}, indent=1)
+        )
     return path
 
 
@@ -173,7 +175,9 @@ def _file_digest(file: Path) -> str:
 
 
 def _state(path: Path, files: list[Path]) -> str:
-    stats = [(file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
+    stats = [
+        (file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())
+    ]
     return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
 
 

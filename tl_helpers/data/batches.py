@@ -1,0 +1,147 @@
+"""Batches of a set: order and augmentation are a function of (seed, epoch), however many workers make them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from tl_helpers.data.image_set import ImageSet
+from tl_helpers.data.images import fit_square
+from tl_helpers.errors import CourseError
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class Batches:
+    """Iterable of (inputs uint8 (b, C, size, size), labels int64 (b,), weights float32 (b,)).
+
+    augment: a transform from one uint8 picture to another of `size` (see `augmentation`), called for each picture, with
+    fresh random numbers; None: pictures are only brought to size, once. shuffle: a new order each epoch.
+    Each pass is an epoch of its own, counted on from 0; `set_epoch(e)` says which comes next, so that a training resumed at
+    epoch e sees what one never stopped would see. The caller's random numbers are left as they were.
+    workers: processes that prepare batches (0: none, the right choice in a notebook); they change nothing but the speed.
+    """
+
+    def __init__(
+        self,
+        image_set: ImageSet,
+        *,
+        batch_size: int = 32,
+        size: int = 128,
+        augment: v2.Transform | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+    ) -> None:
+        if batch_size < 1 or size < 1 or workers < 0 or seed < 0:
+            raise CourseError(
+                f"batch_size and size have to be 1 or more, workers and seed 0 or more; found batch_size={batch_size}, "
+                f"size={size}, workers={workers}, seed={seed}."
+            )
+        if not len(image_set):
+            raise CourseError(
+                f"The {image_set.role} part of {image_set.name} is empty: there is nothing to make batches of."
+            )
+        self.image_set, self.batch_size, self.shuffle, self.seed, self.drop_last = (
+            image_set,
+            batch_size,
+            shuffle,
+            seed,
+            drop_last,
+        )
+        self.role, self.n = image_set.role, len(image_set)
+        if drop_last:
+            self.n -= self.n % batch_size
+        self.pin_memory = pin_memory and torch.cuda.is_available()
+        self._epoch = 0
+        self._maker = _Maker(image_set, size, augment, seed)
+        self._loader = self._make_loader(workers) if workers else None
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch's: its order and its augmentation."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._loader is not None:
+            yield from self._loader
+            return
+        for key in self._keys():
+            batch = self._maker[key]
+            yield tuple(tensor.pin_memory() for tensor in batch) if self.pin_memory else batch
+
+    def _keys(self) -> Iterator[tuple[int, int, Tensor]]:
+        """(epoch, batch, positions) of this pass: all that a worker has to know."""
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        order = torch.arange(len(self.image_set))
+        if self.shuffle:
+            order = torch.randperm(len(order), generator=torch.Generator().manual_seed(derived_seed(self.seed, epoch)))
+        for batch, positions in enumerate(order[: self.n].split(self.batch_size)):
+            yield epoch, batch, positions
+
+    def _make_loader(self, workers: int) -> DataLoader:
+        return DataLoader(
+            self._maker,
+            batch_size=None,
+            sampler=_Keys(self),
+            num_workers=workers,
+            pin_memory=self.pin_memory,
+            persistent_workers=True,
+            generator=torch.Generator(),  # its own: the loader would draw its base seed from the caller's
+        )
+
+
+class _Keys:
+    """A sampler whose items are `_keys`: an epoch's own seeds travel with each batch."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[tuple[int, int, Tensor]]:
+        return self.batches._keys()
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Maker:
+    """Makes one finished batch from its key; has no state that changes, so it may live in any process."""
+
+    def __init__(self, image_set: ImageSet, size: int, augment: v2.Transform | None, seed: int) -> None:
+        self.size, self.augment, self.seed = size, augment, seed
+        self.ready = augment is None and image_set.fits(size)
+        self.images = image_set.resized(size) if self.ready else image_set.images
+        self.labels = image_set.labels
+        self.weights = torch.ones(len(image_set)) if image_set.weights is None else image_set.weights
+
+    def __getitem__(self, key: tuple[int, int, Tensor]) -> Batch:
+        epoch, batch, positions = key
+        images = self.images[positions]
+        if self.augment is not None:
+            images = self._augmented(images, derived_seed(self.seed, epoch, batch))
+        elif not self.ready:
+            images = fit_square(images, self.size)
+        return images, self.labels[positions], self.weights[positions]
+
+    def _augmented(self, images: Tensor, seed: int) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which would reseed the GPUs as well
+            augmented = torch.stack([self.augment(image) for image in images])
+        if augmented.dtype != torch.uint8 or augmented.shape[-2:] != (self.size, self.size):
+            raise CourseError(
+                f"augment has to give uint8 pictures of {self.size}x{self.size}; found {augmented.dtype} "
+                f"{tuple(augmented.shape[1:])}. Normalisation belongs to the backbone; the size to both."
+            )
+        return augmented
+
+
+def derived_seed(*numbers: int) -> int:
+    """One well-mixed 63-bit seed from several small ones, such as (seed, epoch, batch)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,151 @@
+"""From a picture file to a uint8 tensor, whatever kind of file it is; in memory where it fits, streamed where not."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from tl_helpers.errors import CourseError
+
+MEMORY_SHARE = 0.4  # of what is free now: training needs the rest
+
+
+def decode(path: Path | str, background: str = "white", *, size: int | None = None) -> Tensor:
+    """Read a picture as uint8 (3, H, W), RGB, upright.
+
+    Grey, palette, CMYK and 16-bit files become 8-bit RGB; transparent parts show `background` (a colour's name or
+    "#rrggbb"), never the colour that hides below them; a camera's EXIF rotation is applied. With `size` the shorter side
+    is brought to it (antialiased) and the middle cut out: (3, size, size).
+    Raises CourseError by the file's name when it is missing, empty, truncated or no picture.
+    """
+    return torch.from_numpy(np.array(_read(Path(path), background, size))).permute(2, 0, 1).contiguous()
+
+
+def picture_size(path: Path | str) -> tuple[int, int]:
+    """Width and height from the file's header alone (before EXIF rotation). Raises CourseError like `decode`."""
+    return _guarded(Path(path), lambda image: image.size)
+
+
+def fit_square(images: Tensor, size: int) -> Tensor:
+    """uint8 (..., C, H, W) -> uint8 (..., C, size, size): shorter side to `size` (antialiased bilinear), middle cut out."""
+    height, width = images.shape[-2:]
+    if (height, width) == (size, size):
+        return images
+    resized = F.resize(images, [size, size] if height == width else [size], antialias=True)
+    return F.center_crop(resized, [size, size])
+
+
+def fits_in_memory(n_bytes: int) -> bool:
+    """Whether so many bytes are less than MEMORY_SHARE of the memory that is free now (a container's limit counts)."""
+    return n_bytes < MEMORY_SHARE * _free_memory()
+
+
+def read_many(read: Callable[[int], Tensor], indices: Iterable[int]) -> list[Tensor]:
+    """`read(i)` for each index, in order; decoders release Python's lock, so threads share the cores."""
+    indices = list(indices)
+    if len(indices) < 8 or torch.utils.data.get_worker_info() is not None:  # a loader's worker has one core
+        return [read(i) for i in indices]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(read, indices))
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedImages:
+    """Pictures that are read when asked for, for sets that memory does not hold.
+
+    `read(i)` gives item i as uint8 (3, size, size); `indices` says which items this set has; `state` names the files and
+    their state, for the fingerprint. Indexed like the tensor it stands for: by an int, or by a tensor of positions.
+    """
+
+    read: Callable[[int], Tensor]
+    indices: Tensor
+    size: int
+    state: str
+
+    dtype = torch.uint8
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def shape(self) -> torch.Size:
+        """(n, 3, size, size), as the tensor would have it."""
+        return torch.Size((len(self), 3, self.size, self.size))
+
+    def __getitem__(self, index: int | Tensor) -> Tensor:
+        chosen = self.indices[index]
+        if chosen.ndim == 0:
+            return self.read(int(chosen))
+        return torch.stack(read_many(self.read, chosen.tolist()))
+
+    def subset(self, positions: Tensor) -> "StreamedImages":
+        """The same pictures, only those at `positions`; nothing is read."""
+        return dataclasses.replace(self, indices=self.indices[positions])
+
+
+def _read(path: Path, background: str, size: int | None) -> Image.Image:
+    def read(image: Image.Image) -> Image.Image:
+        if size and image.format == "JPEG":
+            image.draft(image.mode, (size, size))  # lets the decoder skip detail that would be thrown away
+        upright = ImageOps.exif_transpose(image)
+        rgb = _to_rgb(upright, _colour(background), path)
+        return ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR) if size else rgb
+
+    return _guarded(path, read)
+
+
+def _guarded(path: Path, use: Callable[[Image.Image], object]):
+    """Open a picture and use it, with every way in which that fails told in one sentence."""
+    try:
+        if path.stat().st_size == 0:
+            raise CourseError(f"{path} is empty (0 bytes). Copy it again or remove it.")
+        with Image.open(path) as image:
+            return use(image)
+    except FileNotFoundError as error:
+        raise CourseError(f"{path} does not exist.") from error
+    except UnidentifiedImageError as error:
+        raise CourseError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, TIFF, BMP, GIF …).") from error
+    except Image.DecompressionBombError as error:
+        raise CourseError(f"{path} is too large to be read safely: {error} Make it smaller first.") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises on broken files
+        raise CourseError(f"{path} is damaged or cut off ({error}). Copy it again or remove it.") from error
+
+
+def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path) -> Image.Image:
+    if image.mode == "F":
+        raise CourseError(f"{path} holds floating-point values without a range. Save it as an 8- or 16-bit picture.")
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        values = np.asarray(image).clip(0, 65535)
+        image = Image.fromarray(np.round(values / 257).astype(np.uint8))
+    if not (image.has_transparency_data or image.mode == "PA"):
+        return image.convert("RGB")
+    canvas = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
+
+
+@functools.cache
+def _colour(name: str) -> tuple[int, ...]:
+    try:
+        return ImageColor.getrgb(name)
+    except ValueError as error:
+        raise CourseError(f"{name!r} is no colour. Try a name such as 'white' or '#rrggbb'.") from error
+
+
+def _free_memory() -> int:
+    free = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
+    try:
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no such limit here
+        pass
+    return max(free, 0)

@@ -1,0 +1,75 @@
+"""One loader for every set, by name or by folder."""
+
+import difflib
+from pathlib import Path
+
+import torch
+
+from tl_helpers.data.elpv import load_elpv
+from tl_helpers.data.emoji import load_emoji
+from tl_helpers.data.image_set import ImageSet
+from tl_helpers.data.splits import make_split
+from tl_helpers.errors import CourseError
+
+OFFLINE = ("emoji-google", "emoji-twitter", "elpv", "digits")
+ONLINE = ("Flowers102", "OxfordIIITPet", "CIFAR10")
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    split_seed: int = 0,
+    split: str = "default",
+    skip_bad: bool = False,
+    background: str = "white",
+    image_size: int | None = None,
+) -> ImageSet:
+    """A set of labelled pictures with a split drawn by `split_seed`: `.train` learns, `.val` chooses, `.test` is for the end.
+
+    By name: "emoji-google", "emoji-twitter", "elpv" (split="blocks" keeps runs of neighbouring cells together),
+    "digits" (scikit-learn's 8x8 handwriting), and with a network torchvision's "Flowers102", "OxfordIIITPet", "CIFAR10".
+    By path: a folder `root/class/*.png`, or one with `train/`, `val/` and `test/` inside (see `load_folder`), for which
+    `skip_bad`, `background` and `image_size` are meant. Raises CourseError for anything else, and names what there is.
+    """
+    name = str(name_or_path)
+    if split != "default" and name != "elpv":
+        raise CourseError(f"split={split!r} is for elpv; {name} has the default split only.")
+    if name.startswith("emoji-") and name in OFFLINE:
+        return load_emoji(name.removeprefix("emoji-"), split_seed)
+    if name == "elpv":
+        return load_elpv(split_seed, split)
+    if name == "digits":
+        return load_digits(split_seed)
+    if name in ONLINE:
+        from tl_helpers.data.online import load_online
+
+        return load_online(name, split_seed, image_size)
+    if Path(name).expanduser().exists():
+        from tl_helpers.data.folders import load_folder
+
+        return load_folder(
+            Path(name).expanduser(), split_seed, skip_bad=skip_bad, background=background, image_size=image_size
+        )
+    close = difflib.get_close_matches(name, [*OFFLINE, *ONLINE], 1)
+    raise CourseError(
+        f"There is no set or folder {name!r}{f'; did you mean {close[0]!r}?' if close else '.'} By name there are "
+        f"{', '.join(OFFLINE)}, with a network {', '.join(ONLINE)}; or give a folder that holds one folder per class."
+    )
+
+
+def load_digits(split_seed: int = 0) -> ImageSet:
+    """scikit-learn's 1,797 handwritten digits (UCI, Alpaydin and Kaynak 1998): uint8 (1797, 1, 8, 8), 0..16 made 0..255."""
+    from sklearn.datasets import load_digits as read
+
+    digits = read()
+    labels = torch.from_numpy(digits.target).long()
+    return ImageSet(
+        name="digits",
+        images=torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8)[:, None],
+        labels=labels,
+        classes=tuple("0123456789"),
+        names=tuple(f"digit {i}" for i in range(len(labels))),
+        licence="CC-BY-4.0",
+        attribution="Optical Recognition of Handwritten Digits by E. Alpaydin and C. Kaynak, UCI repository (CC-BY-4.0)",
+        split=make_split(labels, seed=split_seed),
+    )

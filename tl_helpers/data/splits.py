@@ -1,0 +1,94 @@
+"""Which items train, which choose, and which are looked at once: stratified by class, groups kept whole."""
+
+import functools
+import hashlib
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from tl_helpers.errors import CourseError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Three disjoint, sorted int64 arrays of positions that together cover the set."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """sha256 (hex) of the three arrays: two runs with the same hash saw the same split."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.val, self.test):
+            digest.update(len(part).to_bytes(8, "little") + part.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.15, seed: int = 0) -> Split:
+    """Cut a test set from all items, then a validation set from what is left.
+
+    Both cuts are one fold of scikit-learn's StratifiedKFold, or of StratifiedGroupKFold where `groups` are given, which
+    never come apart; the fold is drawn by the seed too, as StratifiedGroupKFold puts the largest group into fold 0 for
+    every seed. So a share stands for the nearest 1/k (0.25: one of four folds; 0.15: one of seven). A whole number
+    for `test` asks for exactly so many: the drawn fold hands back items that belong to no group.
+
+    labels, groups: (n,) integers. Raises CourseError where a class has fewer than three items.
+    """
+    labels = np.asarray(labels)
+    groups = None if groups is None else np.asarray(groups)
+    _check(labels, test, val)
+    rng = np.random.default_rng(seed)
+    everything = np.arange(len(labels))
+    share = test if isinstance(test, float) else test / len(labels)
+    rest, tested = _cut(everything, labels, groups, share, rng)
+    if not isinstance(test, float):
+        surplus = _surplus(tested, groups, len(tested) - test, rng)
+        rest, tested = np.sort(np.concatenate([rest, surplus])), np.setdiff1d(tested, surplus)
+    train, chosen = _cut(rest, labels, groups, val, rng)
+    return Split(train.astype(np.int64), chosen.astype(np.int64), tested.astype(np.int64))
+
+
+def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    n_folds = max(2, round(1 / share))
+    folds = kind(n_folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    with warnings.catch_warnings():  # a class may have fewer items than there are folds: some folds then go without it
+        warnings.filterwarnings("ignore", message="The least populated class")
+        try:
+            pairs = list(folds.split(items, labels[items], None if groups is None else groups[items]))
+        except ValueError as error:
+            raise CourseError(
+                f"{len(items)} items can't be cut into {n_folds} parts: {error}. Add pictures, or bring your own "
+                "train/, val/ and test/ folders."
+            ) from error
+    kept, cut = pairs[rng.integers(n_folds)]
+    return items[kept], items[cut]
+
+
+def _surplus(tested, groups, count, rng) -> np.ndarray:
+    single = np.ones(len(tested), bool) if groups is None else np.bincount(groups)[groups[tested]] == 1
+    if not 0 <= count <= single.sum():
+        raise CourseError(
+            f"A test set of {len(tested) - count} items can't be had: the nearest fold has {len(tested)}."
+        )
+    return rng.choice(tested[single], size=count, replace=False)
+
+
+def _check(labels: np.ndarray, test: float | int, val: float) -> None:
+    share = test if isinstance(test, float) else test / max(1, len(labels))
+    if not (0 < share <= 0.5 and 0 < val <= 0.5):
+        raise CourseError(
+            f"test={test} and val={val} have to be shares above 0 and at most 0.5 (or a whole number of items)."
+        )
+    values, counts = np.unique(labels, return_counts=True)
+    if len(values) < 2:
+        raise CourseError(f"A split needs at least two classes; found {len(values)}.")
+    if counts.min() < 3:
+        raise CourseError(
+            f"Class {values[counts.argmin()]} has only {counts.min()} of the three items that a class needs at least "
+            "(one each to train, to choose and to test)."
+        )
