@@ -1,5 +1,6 @@
 """From a picture file to a uint8 tensor, whatever kind of file it is; in memory where it fits, streamed where not."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -144,8 +145,6 @@ def _colour(name: str) -> tuple[int, ...]:
 def _free_memory() -> int:
     free = psutil.virtual_memory().available
     group = Path("/sys/fs/cgroup")
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no such limit here
         free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # no such limit here
-        pass
     return max(free, 0)

@@ -1,0 +1,54 @@
+"""A set written as folders of pictures, as torchvision's ImageFolder and the seed's second listing read them."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from torchvision.transforms.v2.functional import to_pil_image
+
+from tl_helpers.data.image_set import ImageSet
+from tl_helpers.data.load import load
+from tl_helpers.errors import CourseError
+
+MARK = ".tl-set"  # says which set a folder holds; no picture and no folder, so ImageFolder never sees it
+
+
+def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path:
+    """Write `train/`, `val/` and `test/` of a set as `class/0007-its-name.png`, RGB, and give the directory.
+
+    The pixels are those that `load` gives: transparent parts are on white already, where torchvision's own loader would
+    show the colour hidden below them. The number is the item's row, so both artists' files of one emoji have one name.
+    Asked for again, the same set and split are left as they are; a directory with anything else in it is a CourseError.
+    """
+    target = Path(directory).expanduser()
+    whole = load(name, split_seed=split_seed)
+    if whole.split is None:
+        raise CourseError(f"{name} has no split to write.")
+    mark = f"{whole.fingerprint} {whole.split.hash}\n"
+    if target.exists():
+        if (target / MARK).is_file() and (target / MARK).read_text() == mark:
+            return target
+        if not target.is_dir() or any(target.iterdir()):
+            raise CourseError(
+                f"{target} is there already and holds something else. Choose another directory or remove it."
+            )
+        target.rmdir()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+        written = Path(temporary) / "set"
+        _write(whole, written)
+        (written / MARK).write_text(mark)
+        shutil.move(written, target)  # so a run that is stopped leaves no half a set behind
+    return target
+
+
+def _write(whole: ImageSet, folder: Path) -> None:
+    for role in ("train", "val", "test"):
+        for label in whole.classes:
+            (folder / role / label).mkdir(parents=True)
+        for row in getattr(whole.split, role).tolist():
+            image, label = whole[row]
+            slug = re.sub(r"[^a-z0-9]+", "-", Path(whole.names[row]).stem.lower()).strip("-")[:60]
+            picture = to_pil_image(image).convert("RGB")
+            picture.save(folder / role / whole.classes[label] / f"{row:05d}-{slug}.png")

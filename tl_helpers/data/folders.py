@@ -1,0 +1,185 @@
+"""A folder of one's own pictures as a set: `root/class/*.png`, or `root/train/class/*.png` with val and test beside it."""
+
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tl_helpers.data.image_set import ImageSet
+from tl_helpers.data.images import StreamedImages, decode, fits_in_memory, picture_size, read_many
+from tl_helpers.data.splits import Split, make_split
+from tl_helpers.errors import CourseError
+
+PARTS = ("train", "val", "test")
+ALIASES = {"valid": "val", "validation": "val"}
+LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")  # and whatever starts with a dot
+LARGEST_KEPT = 512  # pixels: a folder of equal squares up to this size stays as it is
+DEFAULT_SIZE = 256
+
+
+def load_folder(
+    root: Path,
+    split_seed: int = 0,
+    *,
+    skip_bad: bool = False,
+    background: str = "white",
+    image_size: int | None = None,
+) -> ImageSet:
+    """The pictures below `root` as uint8 (n, 3, size, size), by class and name; classes are the folders' names, sorted.
+
+    A folder with `train/` inside brings its own split; a part that it lacks is cut from train. Pictures that are all the
+    same square (at most 512 px) keep their size; others are brought to `image_size` (default 256): shorter side, middle.
+    They are decoded into memory where they fit, else read when needed, which one printed line then says.
+    A file that is no picture, or a broken one, is an error that lists all such files by name; `skip_bad=True` leaves them
+    out and prints which. (Of a set that is streamed only the headers are read here; a picture cut off later on is named
+    when its turn comes.)
+    """
+    if not root.is_dir():
+        raise CourseError(f"{root} is a file. Give the folder that holds one folder per class.")
+    classes, items = _find(root)
+    files = [file for file, _, _ in items]
+    sizes = _read_or_name(partial(_size_of, files), range(len(files)))
+    bad = {i: problem for i, problem in enumerate(sizes) if isinstance(problem, CourseError)}
+    size = image_size or _common_size([s for s in sizes if not isinstance(s, CourseError)])
+    read = partial(_decode_item, tuple(map(str, files)), background, size)
+    good = [i for i in range(len(files)) if i not in bad]
+    streamed = not fits_in_memory(len(good) * 3 * size * size)
+    if not streamed:
+        images = dict(zip(good, _read_or_name(read, good), strict=True))
+        bad |= {i: problem for i, problem in images.items() if isinstance(problem, CourseError)}
+        good = [i for i in good if i not in bad]
+    _report(root, [str(bad[i]) for i in sorted(bad)], skip_bad)
+    labels = torch.tensor([items[i][1] for i in good], dtype=torch.int64)
+    _check_classes(root, classes, labels)
+    if streamed:
+        _say(
+            f"{root.name}: {len(good)} pictures of {size} px do not fit into the free memory and are read when needed."
+        )
+        pixels = StreamedImages(read, torch.tensor(good), size, _state([files[i] for i in good], background))
+    else:
+        pixels = torch.stack([images[i] for i in good])
+    return ImageSet(
+        name=root.resolve().name,
+        images=pixels,
+        labels=labels,
+        classes=classes,
+        names=tuple(files[i].relative_to(root).as_posix() for i in good),
+        licence="your own",
+        attribution="",
+        split=_split(root, np.array([items[i][2] for i in good]), labels.numpy(), split_seed),
+    )
+
+
+def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
+    """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
+    tops = {ALIASES.get(folder.name, folder.name): folder for folder in _folders(root)}
+    if "train" in tops and set(tops) <= set(PARTS):
+        parts = {part: tops[part] for part in PARTS if part in tops}
+    else:
+        parts = {"": root}
+    classes = tuple(sorted({folder.name for folder in _folders(next(iter(parts.values())))}))
+    if not classes:
+        raise CourseError(
+            f"{root} has no folders of pictures in it. Expected one folder per class, such as {root.name}/cat/1.png and "
+            f"{root.name}/dog/2.png, or train/, val/ and test/ with those inside."
+        )
+    items = []
+    for part, folder in parts.items():
+        for top in _folders(folder):
+            if top.name not in classes:
+                raise CourseError(
+                    f"{top} is a class that {parts['train']} does not have: nothing could be learnt about it."
+                )
+            items += [(file, classes.index(top.name), part) for file in sorted(top.rglob("*")) if _counts(file)]
+    return classes, items
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _counts(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and file.name.lower() not in LEFT_BY_SYSTEMS
+
+
+def _size_of(files: list[Path], i: int) -> tuple[int, int]:
+    return picture_size(files[i])
+
+
+def _decode_item(files: tuple[str, ...], background: str, size: int, i: int) -> Tensor:
+    return decode(files[i], background, size=size)
+
+
+def _read_or_name(read, indices) -> list:
+    """`read(i)` for each, or the CourseError it raised: all bad files are to be listed, not only the first."""
+
+    def attempt(i: int):
+        try:
+            return read(i)
+        except CourseError as error:
+            return error
+
+    return read_many(attempt, indices)
+
+
+def _common_size(sizes: list[tuple[int, int]]) -> int:
+    first = sizes[0] if sizes else (0, 1)
+    same_squares = first[0] == first[1] <= LARGEST_KEPT and set(sizes) == {first}
+    return first[0] if same_squares else DEFAULT_SIZE
+
+
+def _report(root: Path, problems: list[str], skip_bad: bool) -> None:
+    if not problems:
+        return
+    shown = "\n  ".join([*problems[:20], *([f"… and {len(problems) - 20} more"] if len(problems) > 20 else [])])
+    if not skip_bad:
+        raise CourseError(
+            f"{len(problems)} of the files in {root} can't be used:\n  {shown}\nMend or remove them, or leave them out with "
+            "skip_bad=True (--skip-bad)."
+        )
+    print(f"{root.name}: left out {len(problems)} files that can't be used:\n  {shown}")
+
+
+def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None:
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        raise CourseError(f"No picture in {root} for: {', '.join(empty)}. Remove the empty folder or add pictures.")
+    if len(classes) < 2:
+        raise CourseError(
+            f"{root} has one class only, {classes[0]!r}. To tell things apart takes at least two folders."
+        )
+
+
+def _split(root: Path, parts: np.ndarray, labels: np.ndarray, seed: int) -> Split:
+    """The split that the folder brings; what it lacks of val and test is cut from train as `make_split` does."""
+    own = {part: np.flatnonzero(parts == part).astype(np.int64) for part in PARTS}
+    if not len(own["train"]):
+        return make_split(labels, seed=seed)
+    missing_classes = set(labels.tolist()) - set(labels[own["train"]].tolist())
+    if missing_classes:
+        raise CourseError(
+            f"{root}/train has no picture for {len(missing_classes)} of the classes that val or test show."
+        )
+    if len(own["val"]) and len(own["test"]):
+        return Split(**own)
+    cut = make_split(labels[own["train"]], seed=seed)
+    train = own["train"]
+    if len(own["test"]):
+        return Split(train[np.sort(np.r_[cut.train, cut.test])], train[cut.val], own["test"])
+    if len(own["val"]):
+        return Split(train[np.sort(np.r_[cut.train, cut.val])], own["val"], train[cut.test])
+    return Split(train[cut.train], train[cut.val], train[cut.test])
+
+
+def _state(files: list[Path], background: str) -> str:
+    stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
+    return hashlib.sha256(f"{background} {stats}".encode()).hexdigest()
+
+
+def _say(line: str) -> None:
+    if not os.environ.get("CI"):
+        print(line)

@@ -1,0 +1,102 @@
+"""Sets that torchvision fetches itself, for those with a network: by their own names."""
+
+import socket
+from functools import partial
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import datasets
+from torchvision.transforms import v2
+
+from tl_helpers import sources
+from tl_helpers.data.image_set import ImageSet
+from tl_helpers.data.images import StreamedImages, fits_in_memory, read_many
+from tl_helpers.data.splits import Split, make_split
+from tl_helpers.errors import CourseError
+
+# name: (each part's role and how torchvision is asked for it, image size, licence, attribution)
+_SETS = {
+    "Flowers102": (
+        {"train": {"split": "train"}, "val": {"split": "val"}, "test": {"split": "test"}},
+        256,
+        "not stated: for research",
+        "Flowers102 by M.-E. Nilsback and A. Zisserman (2008)",
+    ),
+    "OxfordIIITPet": (
+        {"train": {"split": "trainval"}, "test": {"split": "test"}},
+        256,
+        "CC-BY-SA-4.0",
+        "Oxford-IIIT Pet by O. Parkhi, A. Vedaldi, A. Zisserman and C. V. Jawahar (CC-BY-SA-4.0)",
+    ),
+    "CIFAR10": (
+        {"train": {"train": True}, "test": {"train": False}},
+        32,
+        "not stated: for research",
+        "CIFAR-10 by A. Krizhevsky (2009)",
+    ),
+}
+PATIENCE = 30  # seconds without a byte until a download counts as failed; urllib would wait for ever
+
+
+def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -> ImageSet:
+    """A torchvision set with its own test part, uint8 (n, 3, size, size); val is its own, or a seventh cut from train.
+
+    Downloaded once into data/cache/torchvision. Raises CourseError without a network, and names the sets that need none.
+    """
+    asked, size, licence, attribution = _SETS[name]
+    size = image_size or size
+    parts = {role: _open(name, arguments) for role, arguments in asked.items()}
+    labels = {role: _labels(part) for role, part in parts.items()}
+    ends = np.cumsum([0, *(len(part) for part in parts.values())])
+    positions = {role: np.arange(ends[i], ends[i + 1]) for i, role in enumerate(parts)}
+    if "val" not in positions:
+        cut = make_split(labels["train"], seed=split_seed)
+        positions |= {"train": np.sort(np.r_[cut.train, cut.test]), "val": cut.val}
+    read = partial(_read, tuple(parts.values()), tuple(ends), size)
+    n = int(ends[-1])
+    streamed = StreamedImages(read, torch.arange(n), size, f"{name} {size}")
+    fits = fits_in_memory(n * 3 * size * size)
+    return ImageSet(
+        name=name,
+        images=torch.stack(read_many(read, range(n))) if fits else streamed,
+        labels=torch.from_numpy(np.concatenate(list(labels.values()))),
+        classes=tuple(parts["train"].classes),
+        names=tuple(f"{role} {i}" for role, part in parts.items() for i in range(len(part))),
+        licence=licence,
+        attribution=attribution,
+        split=Split(**positions),
+    )
+
+
+def _open(name: str, arguments: dict) -> Dataset:
+    build = partial(getattr(datasets, name), str(sources.cache_dir() / "torchvision"), **arguments)
+    try:
+        return build()
+    except RuntimeError:  # not there yet
+        pass
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        return build(download=True)
+    except (OSError, RuntimeError) as error:
+        raise CourseError(
+            f"{name} is not on this machine and can't be downloaded ({error}). Without a network there are: emoji-google, "
+            "emoji-twitter, elpv, digits, and any folder of your own."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _labels(part: Dataset) -> np.ndarray:
+    found = getattr(part, "targets", None) or part._labels  # Flowers102 and OxfordIIITPet keep them under this name
+    return np.asarray(found, dtype=np.int64)
+
+
+def _read(parts: tuple[Dataset, ...], ends: tuple[int, ...], size: int, i: int) -> Tensor:
+    which = int(np.searchsorted(ends, i, side="right")) - 1
+    image: Image.Image = parts[which][i - int(ends[which])][0]
+    square = v2.functional.center_crop(v2.functional.resize(image.convert("RGB"), [size], antialias=True), [size, size])
+    return v2.functional.pil_to_tensor(square)
