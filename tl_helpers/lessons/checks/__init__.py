@@ -136,7 +136,7 @@ def close(found: Any, expected: Any, tolerance: float = 1e-4) -> bool:
 
 
 def compare(found: Any, right: Any, mistakes: list[tuple[Any, str]], otherwise: str, tolerance: float = 1e-4) -> None:
-    """Pass if `found` is `right`; else stop with the hint of the first (wrong value, hint) it is, or with `otherwise`."""
+    """Pass if `found` is `right`; else stop with the hint of the first (wrong value, hint) it is, or `otherwise`."""
     if close(found, right, tolerance):
         return
     for wrong, hint in mistakes:

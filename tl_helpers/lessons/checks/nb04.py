@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, tensor_from
+from tl_helpers.lessons.checks import NotYet, ask, close, compare, exercise, need, number_from, tensor_from
 
 
 @exercise("04.1", start="VGG16 halves the picture five times, and its last stage has 512 channels.")
@@ -46,18 +46,8 @@ def freeze(answer: Any) -> str:
     before = copy.deepcopy(body.state_dict())
     ask(answer, body, returns_nothing=True)
     learns = [name for name, parameter in body.named_parameters() if parameter.requires_grad]
-    written = any("requires_grad" in vars(part) for part in body.modules())
-    need(
-        not (learns and written),
-        "`module.requires_grad = False` only hangs a new name on a module. Use `requires_grad_(False)`, or loop over `.parameters()`.",
-    )
-    need(len(learns) != 8, "all parameters still ask for gradients: set `requires_grad = False` on each.")
-    need(
-        not all(name.startswith("3.") for name in learns) or not learns,
-        "a module within the module still learns. `.parameters()` reaches all of them.",
-    )
-    need(not all(name.endswith("bias") for name in learns) or not learns, "the biases still learn.")
-    need(not learns, f"{len(learns)} of 8 parameters still learn, {learns[0]} among them.")
+    if learns:
+        raise NotYet(_why_it_learns(body, learns))
     images = torch.randn(8, 3, 12, 12) * 3 + 5
     body(images)
     moved = [name for name, value in body.state_dict().items() if not torch.equal(value, before[name])]
@@ -70,6 +60,21 @@ def freeze(answer: Any) -> str:
         "two looks at the same pictures differ: dropout still draws. `.eval()` for all of it.",
     )
     return "Nothing moves now. Beware: a later `model.train()` wakes batch norm again, so the course's loop sees to it."
+
+
+def _why_it_learns(body: nn.Module, learns: list[str]) -> str:
+    if any("requires_grad" in vars(part) for part in body.modules()):
+        return (
+            "`module.requires_grad = False` only hangs a new name on a module. Use `requires_grad_(False)`, "
+            "or loop over `.parameters()`."
+        )
+    if len(learns) == 8:
+        return "all parameters still ask for gradients: set `requires_grad = False` on each."
+    if all(name.startswith("3.") for name in learns):
+        return "a module within the module still learns. `.parameters()` reaches all of them."
+    if all(name.endswith("bias") for name in learns):
+        return "the biases still learn."
+    return f"{len(learns)} of 8 parameters still learn, {learns[0]} among them."
 
 
 @exercise("04.3", start="First to float: `images.float() / 255`. Then mean and standard deviation, one a channel.")
