@@ -1,0 +1,297 @@
+"""The one training loop of the course; `train_model`, the recipes and the command line all end here."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..device import Hardware, pick_device, seed_everything
+from ..errors import CourseError
+from ..models.freezing import train_mode
+from . import checkpoint as files
+from .metrics import check_labels, measure, predict, unpack
+from .progress import Progress, say
+from .resume import TrainingFile
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. All of it is written into the checkpoint, and a resumed training must agree with it.
+
+    lr: the peak learning rate. weight_decay: AdamW's (Loshchilov and Hutter, 2019).
+    schedule: "one-cycle" (Smith and Topin, 2018), "cosine" with warm-up, or "constant".
+    warmup: share of all steps in which the rate rises. clip: the largest norm of the gradient, None for no limit.
+    accumulate: batches per optimiser step. patience: epochs without a better validation before stopping, None for never.
+    keep: "best" (validation accuracy, ties broken by loss) or "last" weights.
+    """
+
+    epochs: int
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: str = "one-cycle"
+    warmup: float = 0.3
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    clip: float | None = 1.0
+    accumulate: int = 1
+    patience: int | None = None
+    keep: str = "best"
+
+    def __post_init__(self):
+        if self.epochs < 1 or not self.lr > 0 or self.accumulate < 1:
+            raise CourseError(f"Training takes epochs ≥ 1, lr > 0 and accumulate ≥ 1, found {self}.")
+        if self.schedule not in ("one-cycle", "cosine", "constant") or self.keep not in ("best", "last"):
+            raise CourseError(f"schedule is one-cycle, cosine or constant and keep is best or last, found {self}.")
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step` of `steps`, as a share of the peak, in (0, 1]."""
+        if self.schedule == "constant":
+            return 1.0
+        rise = max(1, round(self.warmup * steps))
+        low = 1 / 25 if self.schedule == "one-cycle" else 1 / rise
+        if step < rise:
+            return low + (1 - low) * (0.5 - 0.5 * math.cos(math.pi * step / rise))
+        return max(1e-4, 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+@dataclass
+class FitResult:
+    """What a training knows: a row per epoch, the validation figures of the weights kept, and how it ended."""
+
+    history: list[dict] = field(default_factory=list)
+    val: dict[str, float] = field(default_factory=dict)
+    best_epoch: int = 0
+    ended: str = "all epochs"
+
+
+def fit(
+    model: nn.Module,
+    train: Iterable,
+    val: Iterable,
+    settings: Settings,
+    *,
+    hardware: Hardware | None = None,
+    seed: int = 0,
+    groups: list[dict] | None = None,
+    checkpoint: Path | str | None = None,
+    phase: str = "train",
+) -> FitResult:
+    """Train `model` in place on `train`, choose by `val`, and leave it with the weights that were chosen.
+
+    Args:
+        train, val: anything with a length that yields (inputs, labels) or (inputs, labels, weights); inputs are a tensor
+            or a dict of tensors, labels int64 (b,), weights float32 (b,).
+        groups: parameter groups of an optimiser (discriminative rates: `models.layers.parameter_groups`), each with its
+            own peak `lr`; else every parameter that learns, at `settings.lr`.
+        checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
+            ends bit-identical with one that was never stopped: all that is random in an epoch follows from
+            (seed, epoch).
+        phase: a word for the history's rows, such as "probe" or "fine-tune".
+
+    Raises:
+        CourseError: a test set given as `val`, labels without a logit, a loss that is not finite, a checkpoint of
+            another training.
+    """
+    if getattr(val, "role", None) == "test":
+        raise CourseError("Validation chooses, so it can't be the test set: pass data.val, and look at data.test once, last.")
+    run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase)
+    kept = TrainingFile(checkpoint) if checkpoint else None
+    if kept and kept.exists():
+        run.restore(kept)
+    run.hardware.place(model)
+    progress = Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)
+    try:
+        while run.epoch < settings.epochs and not run.patience_is_over():
+            run.one_epoch(progress)
+            if kept:
+                run.keep(kept)
+    except KeyboardInterrupt:
+        run.result.ended = "interrupted"
+        again = f" The same call goes on from {checkpoint}." if checkpoint else ""
+        say(f"Stopped by you in epoch {run.epoch + 1}; what was learnt until the last finished epoch is kept.{again}")
+    finally:
+        progress.close()
+    run.finish()
+    return run.result
+
+
+class _Run:
+    """One training in progress: what changes from epoch to epoch."""
+
+    def __init__(self, model, train, val, settings, hardware, seed, groups, phase):
+        self.model, self.train, self.val, self.settings = model, train, val, settings
+        self.hardware, self.seed, self.phase = hardware, seed, phase
+        self.steps = math.ceil(len(train) / settings.accumulate)
+        self.result, self.epoch, self.pieces, self.best = FitResult(), 0, 1, None
+        hardware.place(model)
+        groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
+        if not any(group["params"] for group in groups):
+            raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
+        self.peaks = [group.get("lr", settings.lr) for group in groups]
+        self.optimiser = torch.optim.AdamW(
+            [{key: value for key, value in group.items() if key != "name"} for group in groups],
+            weight_decay=settings.weight_decay,
+            fused=hardware.device.type in ("cpu", "cuda"),
+        )
+        self.scaler = hardware.scaler()
+
+    def one_epoch(self, progress: Progress) -> None:
+        """Train over every batch once, validate, and note the row."""
+        start = time.perf_counter()
+        seed_everything(self.seed * 100_003 + self.epoch)
+        if hasattr(self.train, "set_epoch"):
+            self.train.set_epoch(self.epoch)
+        train_mode(self.model)
+        total = torch.zeros(3, dtype=torch.float64)  # weighted loss, right answers, samples
+        weight, batches = 0.0, iter(self.train)
+        for step in range(self.steps):
+            taken = [unpack(batch) for batch in islice(batches, self.settings.accumulate)]
+            if not taken:
+                break
+            self._set_rate(self.epoch * self.steps + step)
+            seen = self._step(taken, step)
+            total += seen.double()
+            weight += float(sum(w.sum() for _, _, w in taken))
+            progress.step(loss=float(seen[0]) / max(1e-12, float(sum(w.sum() for _, _, w in taken))))
+        figures = measure(*predict(self.model, self.val, self.hardware))
+        row = {"phase": self.phase, "epoch": self.epoch + 1}
+        row |= {"train_loss": float(total[0]) / weight, "train_accuracy": float(total[1] / total[2])}
+        row |= {f"val_{name}": value for name, value in figures.items()}
+        row |= {"lr": max(g["lr"] for g in self.optimiser.param_groups), "seconds": time.perf_counter() - start}
+        self.result.history.append(row)
+        self.epoch += 1
+        self._choose(figures)
+        progress.epoch(row)
+
+    def _step(self, taken: list[tuple], step: int) -> Tensor:
+        """One optimiser step on one or several batches; (weighted loss, right answers, samples) of what was seen."""
+        while True:
+            try:
+                seen = self._gradient(taken, step)
+                break
+            except torch.OutOfMemoryError:
+                self._smaller_pieces(max(len(labels) for _, labels, _ in taken))
+        if self.settings.clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            learning = [p for group in self.optimiser.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(learning, self.settings.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return seen
+
+    def _gradient(self, taken: list[tuple], step: int) -> Tensor:
+        """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory asks for."""
+        self.optimiser.zero_grad(set_to_none=True)
+        whole = float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken))
+        seen = torch.zeros(3, device=self.hardware.device)
+        for inputs, labels, weights in _in_pieces(taken, self.pieces):
+            labels, weights = self.hardware.send(labels), self.hardware.send(weights)
+            with self.hardware.autocast():
+                logits = self.model(self.hardware.send(inputs))
+            if not self.result.history and step == 0:
+                check_labels(logits, labels)
+            losses = F.cross_entropy(
+                logits.float(), labels, reduction="none", label_smoothing=self.settings.label_smoothing
+            )
+            loss = (losses * self._weights(labels, weights)).sum()
+            self._refuse_if_not_finite(loss, step)
+            self.scaler.scale(loss / whole).backward()
+            right = (logits.argmax(1) == labels).sum()
+            plain = (losses.detach() * weights).sum()
+            seen += torch.stack([plain, right.float(), torch.tensor(float(len(labels)), device=plain.device)])
+        return seen.cpu()
+
+    def _weights(self, labels: Tensor, weights: Tensor) -> Tensor:
+        if self.settings.class_weights is None:
+            return weights
+        return weights * torch.tensor(self.settings.class_weights, device=labels.device)[labels]
+
+    def _set_rate(self, step: int) -> None:
+        share = self.settings.rate(step, self.settings.epochs * self.steps)
+        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * share
+
+    def _refuse_if_not_finite(self, loss: Tensor, step: int) -> None:
+        if not torch.isfinite(loss):
+            rate = max(group["lr"] for group in self.optimiser.param_groups)
+            raise CourseError(
+                f"The loss became {loss.item()} in epoch {self.epoch + 1}, batch {step + 1}, at a learning rate of "
+                f"{rate:.2g}. Try a tenth of the rate first; then look for images that are all one value or labels "
+                f"that are wrong, and for precision='fp32'."
+            )
+
+    def _smaller_pieces(self, largest: int) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.pieces >= largest:
+            raise CourseError("One single image does not fit into the device's memory: take smaller images or TL_DEVICE=cpu.")
+        self.pieces *= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        say(f"Out of memory: batches are now computed in {self.pieces} pieces. The effective batch size stays {largest}.")
+
+    def _choose(self, figures: dict[str, float]) -> None:
+        merit = (figures["accuracy"], -figures["loss"])
+        best = self.result.val
+        if self.settings.keep == "last" or not best or merit > (best["accuracy"], -best["loss"]):
+            self.result.val, self.result.best_epoch = figures, self.epoch
+            self.best = files.snapshot(self.model)
+
+    def patience_is_over(self) -> bool:
+        """Early stopping: no better validation for `patience` epochs."""
+        patience = self.settings.patience
+        over = patience is not None and self.epoch - self.result.best_epoch >= patience and self.epoch > 0
+        if over:
+            self.result.ended = f"no better validation for {patience} epochs"
+        return over
+
+    def finish(self) -> None:
+        """Leave the model with the chosen weights, in eval mode."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def keep(self, file: TrainingFile) -> None:
+        """Write all that the next epoch needs."""
+        tensors = files.prefixed("model", self.model.state_dict()) | files.prefixed("best", self.best)
+        tensors |= files.prefixed("optimiser", files.optimiser_tensors(self.optimiser))
+        state = {"epoch": self.epoch, "pieces": self.pieces, "result": asdict(self.result)}
+        state |= {"scaler": self.scaler.state_dict()}
+        file.save(tensors, state, self._identity(), self.hardware)
+
+    def restore(self, file: TrainingFile) -> None:
+        """Go on where `keep` left off, on the hardware settings it was kept with."""
+        tensors, state, self.hardware = file.load(self._identity(), self.hardware)
+        self.model.load_state_dict(files.under("model", tensors))
+        self.best = files.under("best", tensors)
+        files.load_optimiser(self.optimiser, files.under("optimiser", tensors))
+        self.scaler = self.hardware.scaler()
+        self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.pieces, self.result = state["epoch"], state["pieces"], FitResult(**state["result"])
+
+    def _identity(self) -> dict:
+        """What makes it this training and no other."""
+        shapes = [list(p.shape) for group in self.optimiser.param_groups for p in group["params"]]
+        return {
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "phase": self.phase,
+            "batches": len(self.train),
+            "data": getattr(self.train, "fingerprint", None),
+            "parameters": shapes,
+            "peaks": self.peaks,
+        }
+
+
+def _in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:
+    for inputs, labels, weights in taken:
+        size = math.ceil(len(labels) / pieces)
+        for start in range(0, len(labels), size):
+            part = slice(start, start + size)
+            cut = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
+            yield cut, labels[part], weights[part]

@@ -1,0 +1,65 @@
+"""What a look at a set says: logits gathered over batches, and figures weighted by samples, never by batches."""
+
+from collections.abc import Iterable
+
+import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..device import Hardware
+from ..errors import CourseError
+
+
+def unpack(batch: tuple | list) -> tuple:
+    """A batch as (inputs, labels, weights); weights are ones where a loader gives only (inputs, labels)."""
+    inputs, labels, *rest = batch
+    return inputs, labels, rest[0] if rest else torch.ones(len(labels))
+
+
+def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (n, classes) float32, labels (n,) int64 and weights (n,) float32 of all batches, on the CPU.
+
+    The model is put into eval mode and left there; no gradient is kept.
+    """
+    model.eval()
+    gathered = []
+    with torch.inference_mode():
+        for batch in batches:
+            inputs, labels, weights = unpack(batch)
+            with hardware.autocast():
+                logits = model(hardware.send(inputs))
+            gathered.append((logits.float().cpu(), labels, weights))
+    if not gathered:
+        raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
+    logits, labels, weights = (torch.cat(column) for column in zip(*gathered, strict=True))
+    check_labels(logits, labels)
+    return logits, labels, weights
+
+
+def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> dict[str, float]:
+    """Loss (weighted), accuracy, balanced accuracy (mean recall over classes) and F1 (macro), each in its own unit.
+
+    Every sample counts once in accuracy, balanced accuracy and F1, the uncertain ones too; the loss uses the weights.
+    """
+    weights = torch.ones(len(labels)) if weights is None else weights
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    predicted = logits.argmax(1)
+    return {
+        "loss": float((losses * weights).sum() / weights.sum()),
+        "accuracy": float((predicted == labels).float().mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)) if len(labels.unique()) > 1 else 0.0,
+        "f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+    }
+
+
+def check_labels(logits: Tensor, labels: Tensor) -> None:
+    """CourseError where a label has no logit: the head was made for fewer classes than the data has."""
+    if logits.ndim != 2:
+        raise CourseError(f"The model should give logits (batch, classes), found {tuple(logits.shape)}. Is a head missing?")
+    low, high, width = int(labels.min()), int(labels.max()), logits.shape[1]
+    if low < 0 or high >= width:
+        raise CourseError(
+            f"The labels run from {low} to {high}, but the head has {width} outputs. "
+            f"Give the head one output per class: heads.linear(len(data.classes))."
+        )

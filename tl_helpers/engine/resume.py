@@ -1,0 +1,57 @@
+"""The file from which an interrupted training goes on, and the checks that it is this training's file."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..device import Hardware
+from ..errors import CourseError
+from . import checkpoint as files
+
+
+class TrainingFile:
+    """`file.safetensors` of one phase of a training: weights, optimiser, best weights, history, hardware."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    def exists(self) -> bool:
+        """Whether an epoch was kept."""
+        return self.path.exists()
+
+    def save(self, tensors: dict[str, Tensor], state: dict, identity: dict, hardware: Hardware) -> None:
+        """Write it all, atomically, with what the bits depend on: device, precision, layout, threads."""
+        files.save(self.path, tensors, {**state, "identity": identity, "hardware": _bits(hardware)})
+
+    def load(self, identity: dict, hardware: Hardware) -> tuple[dict[str, Tensor], dict, Hardware]:
+        """Tensors, state and the hardware to go on with. CourseError where it is another training's file."""
+        tensors, state = files.load(self.path)
+        identity = json.loads(json.dumps(identity))  # as the file has it: tuples become lists
+        differs = [key for key, value in identity.items() if state["identity"].get(key) != value]
+        if differs:
+            raise CourseError(
+                f"{self.path} was written by another training: it differs in {', '.join(differs)}. "
+                f"Give this one a folder of its own, or delete that file to begin anew."
+            )
+        then = state["hardware"]
+        if then["device"] != hardware.device.type or then["torch"] != torch.__version__:
+            raise CourseError(
+                f"{self.path} was trained on {then['device']} with torch {then['torch']}; here it would go on on "
+                f"{hardware.device.type} with torch {torch.__version__} and end with other numbers. "
+                f"Go on there, or delete the file to begin anew."
+            )
+        torch.set_num_threads(then["threads"])
+        return tensors, state, replace(hardware, precision=then["precision"], channels_last=then["channels_last"])
+
+
+def _bits(hardware: Hardware) -> dict:
+    return {
+        "device": hardware.device.type,
+        "precision": hardware.precision,
+        "channels_last": hardware.channels_last,
+        "threads": hardware.threads,
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,67 @@
+"""The two functions of the article the course is built on, with its arguments in its order. Both stand on `fit`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..device import pick_device
+from ..errors import CourseError
+from .fit import Settings, fit
+from .metrics import measure, predict
+
+
+def train_model(
+    device: torch.device | str,
+    dataloaders: Mapping,
+    dataset_sizes: Mapping[str, int],
+    classes: Sequence[str],
+    model: nn.Module,
+    lr: float = 0.001,
+    weight_decay: float = 0.01,
+    *,
+    epochs: int = 10,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+) -> nn.Module:
+    """Fine-tune every layer of `model` in place that is not frozen; gives it back with its best weights, in eval mode.
+
+    Args:
+        dataloaders: "train" and "val", each yielding (inputs, labels).
+        dataset_sizes: how many samples "train" and "val" have; checked against the loaders.
+        classes: their names; checked against the labels by way of the logits.
+        lr: the peak of a one-cycle schedule. weight_decay: AdamW's.
+
+    Raises:
+        CourseError: "train" or "val" is missing, sizes don't agree, the head doesn't fit the classes.
+    """
+    for part in ("train", "val"):
+        if part not in dataloaders or part not in dataset_sizes:
+            raise CourseError(f"train_model needs the parts 'train' and 'val', found {sorted(dataloaders)}.")
+        found = len(dataloaders[part].dataset)
+        if found != dataset_sizes[part]:
+            raise CourseError(f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples.")
+    if len(classes) < 2:
+        raise CourseError(f"There is nothing to tell apart: found the one class {list(classes)}. Two or more are needed.")
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
+    if last and last[0].out_features != len(classes):
+        raise CourseError(
+            f"The head has {last[0].out_features} outputs for {len(classes)} classes: replace the last layer by "
+            f"nn.Linear({last[0].in_features}, {len(classes)})."
+        )
+    settings = Settings(epochs=epochs, lr=lr, weight_decay=weight_decay)
+    hardware = pick_device(device)
+    fit(model, dataloaders["train"], dataloaders["val"], settings, hardware=hardware, seed=seed, checkpoint=checkpoint)
+    return model
+
+
+def test_model(model: nn.Module, device: torch.device | str, testloader) -> float:
+    """The share of right answers on `testloader`, in [0, 1]. Every sample counts once, in a ragged last batch too."""
+    hardware = pick_device(device)
+    hardware.place(model)
+    logits, labels, _ = predict(model, testloader, hardware)
+    return measure(logits, labels)["accuracy"]
+
+
+test_model.__test__ = False  # its name, which is the article's, would make pytest collect it

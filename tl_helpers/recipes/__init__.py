@@ -1,0 +1,1 @@
+"""Whole ways of transferring, each a short function over models and the engine."""

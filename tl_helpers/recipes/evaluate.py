@@ -1,0 +1,97 @@
+"""One look at a set: what a model says about every image in it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..device import Hardware, pick_device
+from ..engine.metrics import measure, predict
+from ..errors import CourseError
+
+if TYPE_CHECKING:
+    from ..data import ImageSet
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a look at a set knows. Tensors are on the CPU, in the set's order.
+
+    accuracy, balanced_accuracy (mean recall), f1 (macro): in [0, 1], every image counts once. n: how many images.
+    labels, predictions: int64 (n,). probabilities: float32 (n, classes). losses: float32 (n,), cross-entropy in nats.
+    confusion: (classes, classes), rows are true. images, model, size: what was looked at, by whom, at how many pixels.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    f1: float
+    n: int
+    labels: Tensor
+    predictions: Tensor
+    probabilities: Tensor
+    losses: Tensor
+    confusion: np.ndarray
+    classes: tuple[str, ...]
+    images: "ImageSet"
+    model: nn.Module
+    size: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures alone, for a table or for JSON."""
+        return {"accuracy": self.accuracy, "balanced_accuracy": self.balanced_accuracy, "f1": self.f1, "n": self.n}
+
+
+def evaluate(
+    model: nn.Module,
+    images: "ImageSet",
+    *,
+    size: int | None = None,
+    batch_size: int = 64,
+    hardware: Hardware | None = None,
+) -> Report:
+    """Look at every image of a set once.
+
+    Args:
+        size: pixels a side; the size the model was trained at where it is not given, else its backbone's own.
+
+    Raises:
+        CourseError: the set has labels for which the head has no output.
+    """
+    from ..data import Batches
+
+    hardware = hardware or pick_device()
+    size = size or trained_size(model)
+    hardware.place(model)
+    batches = Batches(images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory)
+    logits, labels, _ = predict(model, batches, hardware)
+    if logits.shape[1] != len(images.classes):
+        raise CourseError(
+            f"The head has {logits.shape[1]} outputs, {images.name} has {len(images.classes)} classes: "
+            f"{', '.join(images.classes)}. Evaluate on a set with the classes it was trained on."
+        )
+    figures = measure(logits, labels)
+    return Report(
+        accuracy=figures["accuracy"],
+        balanced_accuracy=figures["balanced_accuracy"],
+        f1=figures["f1"],
+        n=len(labels),
+        labels=labels,
+        predictions=logits.argmax(1),
+        probabilities=logits.softmax(1),
+        losses=F.cross_entropy(logits, labels, reduction="none"),
+        confusion=confusion_matrix(labels, logits.argmax(1), labels=range(len(images.classes))),
+        classes=images.classes,
+        images=images,
+        model=model,
+        size=size,
+    )
+
+
+def trained_size(model: nn.Module) -> int:
+    """Pixels a side that `transfer` trained the model at; its backbone's own where it was not trained here."""
+    backbone = getattr(model, "backbone", None)
+    return getattr(model, "trained_size", None) or (backbone.preprocess.size if backbone is not None else 224)

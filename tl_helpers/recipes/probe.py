@@ -1,0 +1,70 @@
+"""The linear probe: logistic regression on kept features."""
+
+import warnings
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from ..engine.metrics import measure
+from ..errors import CourseError
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+def probe(
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor] | None = None,
+    *,
+    classes: int | None = None,
+    weights: Tensor | None = None,
+    strengths: tuple[float, ...] = STRENGTHS,
+) -> nn.Linear:
+    """Fit a linear head on features; the best of several strengths of regularisation, chosen on `val`.
+
+    Features are standardised on the training rows, and the standardisation is folded into the layer, so that the layer
+    takes plain features. Deterministic. Follows scikit-learn's LogisticRegression (L2, lbfgs).
+
+    Args:
+        train, val: features float32 (n, width) and labels int64 (n,). Without `val` the strength is 0.01.
+        classes: outputs of the layer; as many as there are labels where it is not given.
+        weights: float32 (n,), how much each training row counts.
+
+    Raises:
+        CourseError: fewer than two classes among the training labels.
+    """
+    rows, labels = train
+    if len(labels.unique()) < 2:
+        raise CourseError(f"A probe needs two classes or more; all {len(labels)} training labels are {labels[:1].tolist()}.")
+    classes = classes or int(labels.max()) + 1
+    mean, std = rows.mean(0), rows.std(0).clamp(min=1e-6)
+    layers = []
+    for strength in strengths if val is not None else (0.01,):
+        model = LogisticRegression(C=strength, max_iter=300)
+        with warnings.catch_warnings():  # a weakly regularised fit on few rows may stop short of its optimum: harmless
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(((rows - mean) / std).numpy(), labels.numpy(), None if weights is None else weights.numpy())
+        layers.append(_as_layer(model, mean, std, classes))
+    if val is None:
+        return layers[0]
+    with torch.inference_mode():
+        figures = [measure(layer(val[0]), val[1]) for layer in layers]
+    best = max(range(len(layers)), key=lambda i: (figures[i]["accuracy"], -figures[i]["loss"]))
+    return layers[best]
+
+
+def _as_layer(model: LogisticRegression, mean: Tensor, std: Tensor, classes: int) -> nn.Linear:
+    """scikit-learn's coefficients as nn.Linear; a class that was not in the training rows gets a hopeless logit."""
+    weight = torch.from_numpy(model.coef_).float()
+    bias = torch.from_numpy(model.intercept_).float()
+    if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes: the logit of the second
+        weight, bias = torch.cat([-weight / 2, weight / 2]), torch.cat([-bias / 2, bias / 2])
+    weight = weight / std
+    layer = nn.Linear(weight.shape[1], classes)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.fill_(float(bias.min()) - 20.0)
+        layer.weight[model.classes_] = weight
+        layer.bias[model.classes_] = bias - weight @ mean
+    return layer
