@@ -225,21 +225,38 @@ def _modules(body: nn.Module, where: str) -> list[nn.Module]:
     return found
 
 
+_BLOCKS = ("features", "blocks", "stages", "layers", "trunk_output")
+
+
 def _stages_by_looking(body: nn.Module) -> dict[str, str]:
     """Stages for a network without a row: what stands before its blocks, each block, what stands behind."""
     stages: dict[str, list[str]] = {}
-    for name, child in body.named_children():
+    for name, child in _top_parts(body):
+        children = list(child.children())
         if not any(True for _ in child.parameters()):
             continue
-        if name in ("features", "blocks", "stages", "layers") and len(list(child.children())) > 1:
-            parts = {f"{name}{i}": f"{name}[{i}:{i + 1}]" for i in range(len(list(child.children())))}
-        elif isinstance(child, nn.Sequential | nn.ModuleList) or not stages or set(stages) == {"stem"}:
-            parts = {name if isinstance(child, nn.Sequential | nn.ModuleList) else "stem": name}
+        if name.split(".")[-1] in _BLOCKS and len(children) > 1:
+            # A block begins with a layer that learns; the activation or pooling behind it belongs to it.
+            starts = [i for i, c in enumerate(children) if any(True for _ in c.parameters())]
+            for i, end in zip(starts, [*starts[1:], len(children)], strict=True):
+                stages[f"{name}.{i}"] = [f"{name}[{i}:{end}]"]
+        elif isinstance(child, nn.Sequential | nn.ModuleList):
+            stages[name] = [name]
         else:
-            parts = {"top": name}
-        for stage, where in parts.items():
-            stages.setdefault(stage, []).append(where)
+            stages.setdefault("stem" if set(stages) <= {"stem"} else "top", []).append(name)
     return {stage: " ".join(where) for stage, where in stages.items()}
+
+
+def _top_parts(body: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The children of a network; of one that only wraps the blocks (torchvision's `encoder`), its own children."""
+    parts = []
+    for name, child in body.named_children():
+        inner = dict(child.named_children()) if not isinstance(child, nn.Sequential) else {}
+        if any(block in inner for block in _BLOCKS):
+            parts += [(f"{name}.{n}", c) for n, c in inner.items()]
+        else:
+            parts.append((name, child))
+    return parts
 
 
 def _outputs(body: nn.Module, x: Tensor, modules: dict[str, nn.Module]) -> dict[str, Tensor]:

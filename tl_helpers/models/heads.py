@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ..errors import CourseError
 from ..sources import path_of
 from .backbones import Backbone, cut, load_backbone, whole_network
+from .freezing import settle
 from .weights import read_convolution
 
 
@@ -77,6 +78,11 @@ class Classifier(nn.Module):
         if takes == "maps":
             return self.head(self.backbone.forward_maps(images))
         return self.head(self.backbone.forward_stages(images), images.shape[-2:])
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """As in torch, but what is frozen, head or backbone, stays in eval mode."""
+        super().train(mode)
+        return settle(self) if mode else self
 
 
 def attach_head(backbone: Backbone, head: Head) -> Classifier:

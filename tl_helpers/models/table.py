@@ -4,7 +4,8 @@
 """
 
 import difflib
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import timm
@@ -50,11 +51,9 @@ class Row:
     patch: int = 1  # the image side must be a multiple of this
 
 
-def _slices(starts: tuple[int, ...], end: int, names: tuple[str, ...], of: str = "features") -> dict[str, str]:
+def _slices(starts: Sequence[int], end: int, names: tuple[str, ...], of: str = "features") -> dict[str, str]:
     """Cut the Sequential `of` before each start: {"block1": "features[0:5]", ...}."""
-    return {
-        name: f"{of}[{a}:{b}]" for name, a, b in zip(names, starts, (*starts[1:], end), strict=True)
-    }  # one slice per name
+    return {name: f"{of}[{a}:{b}]" for name, a, b in zip(names, starts, (*starts[1:], end), strict=True)}
 
 
 def _numbered(word: str, n: int) -> tuple[str, ...]:
@@ -73,81 +72,41 @@ _LITE0 = {
     "top": "conv_head bn2",
 }
 _VIT = {"stem": "patch_embed", **_slices((0, 3, 6, 9), 12, _numbered("blocks", 4), "blocks"), "top": "norm"}
-_TV = {"library": "torchvision", "weights": "torchvision", "licence": "BSD-3-Clause (torchvision)"}
-_TIMM = {"library": "timm", "weights": "timm", "licence": "Apache-2.0"}
+_MOBILE = {
+    **_slices((0, 1, 2, 4, 9), 12, ("stem", *_numbered("stage", 4))),
+    "top": "features[12:13] classifier",
+}
+_CONVNEXT = {**_slices((0, 1, 2, 4, 6), 8, ("stem", *_numbered("stage", 4))), "top": "classifier"}
+
+
+def _vgg(starts: tuple[int, ...], end: int, word: str = "block") -> dict[str, str]:
+    return {**_slices(starts, end, _numbered(word, 5)), "classifier": "classifier"}
+
+
+def _torchvision(name: str, width=0, channels=0, maps="", stages=None, smallest=1, fits=IMAGENET) -> Row:
+    licence = "BSD-3-Clause (torchvision)"
+    return Row(name, "torchvision", name, width, channels, maps, stages or {}, fits, "torchvision", licence, smallest)
+
 
 _ROWS = [
-    # The first listing of the seed: features and the classifier without its last layer.
-    Row(
-        "alexnet",
-        architecture="alexnet",
-        width=4096,
-        channels=256,
-        maps="features",
-        stages={**_slices((0, 3, 6, 8, 10), 13, _numbered("conv", 5)), "classifier": "classifier"},
-        smallest=63,
-        **_TV,
+    # The seed's families. AlexNet and VGG end as in its first listing: the classifier without its last layer.
+    _torchvision("alexnet", 4096, 256, "features", _vgg((0, 3, 6, 8, 10), 13, "conv"), smallest=63),
+    _torchvision("vgg16", 4096, 512, "features", _vgg((0, 5, 10, 17, 24), 31), smallest=32),
+    _torchvision("vgg16_bn", 4096, 512, "features", _vgg((0, 7, 14, 24, 34), 44), smallest=32),
+    _torchvision("resnet18", 512, 512, "layer4", _RESNET),
+    _torchvision("resnet50", 2048, 2048, "layer4", _RESNET),
+    _torchvision("densenet121", 1024, 1024, "features", _DENSENET, smallest=29),
+    # Newer ones.
+    _torchvision("mobilenet_v3_small", 1024, 576, "features", _MOBILE),
+    _torchvision(
+        "efficientnet_b0", 1280, 1280, "features", _slices(range(9), 9, ("stem", *_numbered("stage", 7), "top"))
     ),
+    _torchvision("convnext_tiny", 768, 768, "features", _CONVNEXT, smallest=32),
+    Row("vit_small", "timm", "vit_small_patch16_224", 384, 384, "", _VIT, HALF, "timm", "Apache-2.0", patch=16),
+    Row("dinov2", "timm", "vit_small_patch14_dinov2", 384, 384, "", _VIT, IMAGENET, "timm", "Apache-2.0", patch=14),
+    # The two whose real weights come with the course. VGG16's convolutions, taught edges last: Xie and Tu, HED, 2015.
     Row(
-        "vgg16",
-        architecture="vgg16",
-        width=4096,
-        channels=512,
-        maps="features",
-        stages={**_slices((0, 5, 10, 17, 24), 31, _numbered("block", 5)), "classifier": "classifier"},
-        smallest=32,
-        **_TV,
-    ),
-    Row(
-        "vgg16_bn",
-        architecture="vgg16_bn",
-        width=4096,
-        channels=512,
-        maps="features",
-        stages={**_slices((0, 7, 14, 24, 34), 44, _numbered("block", 5)), "classifier": "classifier"},
-        smallest=32,
-        **_TV,
-    ),
-    # VGG16 up to its last convolution, taught edges last (HED, Xie & Tu 2015): the body of an edge detector.
-    Row(
-        "vgg16_edges",
-        library="vgg-conv",
-        architecture="vgg16",
-        width=512,
-        channels=512,
-        maps="features",
-        stages=_slices((0, 4, 9, 16, 23), 30, _numbered("block", 5)),
-        preprocess=CAFFE,
-        weights="vgg16-edges-weights",
-        licence="MIT",
-        smallest=16,
-    ),
-    Row("resnet18", architecture="resnet18", width=512, channels=512, maps="layer4", stages=_RESNET, **_TV),
-    Row("resnet50", architecture="resnet50", width=2048, channels=2048, maps="layer4", stages=_RESNET, **_TV),
-    Row(
-        "densenet121",
-        architecture="densenet121",
-        width=1024,
-        channels=1024,
-        maps="features",
-        stages=_DENSENET,
-        smallest=29,
-        **_TV,
-    ),
-    Row(
-        "mobilenet_v3_small",
-        architecture="mobilenet_v3_small",
-        width=1024,
-        channels=576,
-        maps="features",
-        stages={
-            **_slices((0, 1, 2, 4, 9, 12), 13, ("stem", *_numbered("stage", 4), "top")),
-            "top": "features[12:13] classifier",
-        },
-        **_TV,
-    ),
-    Row(
-        "efficientnet_lite0",
+        name="efficientnet_lite0",
         library="timm",
         architecture="tf_efficientnet_lite0",
         width=1280,
@@ -158,45 +117,17 @@ _ROWS = [
         licence="Apache-2.0",
     ),
     Row(
-        "efficientnet_b0",
-        architecture="efficientnet_b0",
-        width=1280,
-        channels=1280,
+        name="vgg16_edges",
+        library="vgg-conv",
+        architecture="vgg16",
+        width=512,
+        channels=512,
         maps="features",
-        stages=_slices(tuple(range(9)), 9, ("stem", *_numbered("stage", 7), "top")),
-        **_TV,
-    ),
-    Row(
-        "convnext_tiny",
-        architecture="convnext_tiny",
-        width=768,
-        channels=768,
-        maps="features",
-        stages={
-            **_slices((0, 1, 2, 4, 6), 8, ("stem", *_numbered("stage", 4))),
-            "top": "classifier",
-        },
-        smallest=32,
-        **_TV,
-    ),
-    Row(
-        "vit_small",
-        architecture="vit_small_patch16_224",
-        width=384,
-        channels=384,
-        stages=_VIT,
-        preprocess=HALF,
-        patch=16,
-        **_TIMM,
-    ),
-    Row(
-        "dinov2",
-        architecture="vit_small_patch14_dinov2",
-        width=384,
-        channels=384,
-        stages=_VIT,
-        patch=14,
-        **_TIMM,
+        stages=_slices((0, 4, 9, 16, 23), 30, _numbered("block", 5)),
+        preprocess=CAFFE,
+        weights="vgg16-edges-weights",
+        licence="MIT",
+        smallest=16,
     ),
 ]
 TABLE: dict[str, Row] = {row.name: row for row in _ROWS}
@@ -219,17 +150,18 @@ def find_row(name: str) -> Row:
     if name in TABLE:
         return TABLE[name]
     if name in _torchvision_names():
-        weights = torchvision.models.get_model_weights(name)
-        wanted = weights.DEFAULT.transforms() if len(weights) else None
-        fits = IMAGENET if wanted is None else Preprocess(tuple(wanted.mean), tuple(wanted.std), wanted.crop_size[0])
-        return Row(name, architecture=name, preprocess=fits, **_TV)
+        wanted = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+        fits = Preprocess(tuple(wanted.mean), tuple(wanted.std), wanted.crop_size[0])
+        return _torchvision(name, fits=fits)
     if isinstance(name, str) and timm.is_model(name.split(".")[0]):
-        cfg = timm.get_pretrained_cfg(name, allow_unregistered=False)
+        try:
+            cfg = timm.get_pretrained_cfg(name)
+        except RuntimeError as error:
+            raise CourseError(f"timm knows {name.split('.')[0]}, but no such weights: {error}") from error
         fits = Preprocess(tuple(cfg.mean), tuple(cfg.std), cfg.input_size[1])
-        return replace(
-            Row(name, architecture=name, preprocess=fits, **_TIMM), licence=str(cfg.license or "see the model's card")
-        )
-    known = [*TABLE, *_torchvision_names(), *timm.list_models()]
+        licence = str(cfg.license or "see the model's card")
+        return Row(name, "timm", name, preprocess=fits, weights="timm", licence=licence)
+    known = sorted({*TABLE, *_torchvision_names(), *timm.list_models()})
     close = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5)
     raise CourseError(
         f"No backbone is called {name!r}. "

@@ -96,8 +96,7 @@ def _torchvision_file(row: Row) -> Path:
 
 def _modern_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """torchvision's DenseNet files date from when a name could be `norm.1`; today it is `norm1`."""
-    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$")
-    return {old.sub(r"\1\2", key): tensor for key, tensor in tensors.items()}
+    return {re.sub(r"\.(norm|relu|conv)\.([12])\.", r".\1\2.", key): tensor for key, tensor in tensors.items()}
 
 
 def _timm_file(row: Row) -> Path:

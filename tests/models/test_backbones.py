@@ -1,0 +1,203 @@
+"""The table keeps its word, and a backbone takes images as they come."""
+
+import copy
+
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as V
+
+import tl_helpers as tl
+from tl_helpers.errors import CourseError
+from tl_helpers.models.table import TABLE
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return tl.load_backbone("efficientnet_lite0").eval()
+
+
+def photographs(size: int) -> torch.Tensor:
+    """scikit-learn's china.jpg and flower.jpg, uint8 (2, 3, size, size)."""
+    from sklearn.datasets import load_sample_images
+
+    images = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in load_sample_images().images]
+    return torch.stack(
+        [V.center_crop(V.resize(i, [round(size * 8 / 7)], antialias=True), [size, size]) for i in images]
+    )
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_row_is_what_it_says(name):
+    backbone = tl.load_backbone(name, weights=None).eval()
+    row = TABLE[name]
+    assert (backbone.source, backbone.licence) == ("random", row.licence) and row.licence
+    size = max(row.smallest, 32 if row.patch == 1 else 2 * row.patch)
+    calls = []
+    for stage, modules in backbone.stages.items():
+        assert modules, f"{stage} is empty"
+        modules[0].register_forward_pre_hook(lambda *_, stage=stage: calls.append(stage))
+
+    images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    with torch.no_grad():
+        assert backbone(images).shape == (2, row.width) and backbone.width == row.width
+        maps = backbone.forward_maps(images)
+        assert maps.ndim == 4 and maps.shape[:2] == (2, row.channels)
+        handed_on = backbone.forward_stages(images)
+    assert calls[: len(row.stages)] == list(row.stages) == list(handed_on), "from stem to top, as images run through"
+
+    by_stage = [name for found in backbone.stage_parameters().values() for name, _ in found]
+    assert sorted(by_stage) == sorted(name for name, _ in backbone.named_parameters()), "each parameter exactly once"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "channels", "first", "last"),
+    [
+        ("resnet34", 512, 512, "stem", "layer4"),  # torchvision has it, the table does not
+        ("vgg11", 4096, 512, "features.0", "classifier"),
+        ("vit_tiny_patch16_224", 192, 192, "stem", "top"),  # timm only
+        ("mobilenetv3_small_050", 1024, 288, "stem", "top"),
+    ],
+)
+def test_any_other_name_is_found_by_looking(name, width, channels, first, last):
+    backbone = tl.load_backbone(name, weights=None)
+    assert (backbone.width, backbone.channels) == (width, channels)
+    assert backbone.training, "looking leaves the mode alone"
+    stages = backbone.stage_parameters()
+    assert next(iter(stages)) == first and [*stages][-1] == last
+    found = [id(p) for group in stages.values() for _, p in group]
+    assert len(found) == len(set(found)) == len(list(backbone.parameters()))
+
+
+def test_imagenet_network_sees_a_palace_and_a_daisy(lite0):
+    model = tl.attach_head(lite0, tl.heads.imagenet()).eval()
+    with torch.no_grad():
+        probability, best = model(photographs(224)).softmax(1).max(1)
+    assert [tl.heads.imagenet_classes()[i] for i in best] == ["palace", "daisy"]
+    assert (probability > 0.2).all()
+
+
+def test_images_as_they_come(lite0):
+    colour = photographs(64)
+    grey = V.rgb_to_grayscale(colour)
+    with torch.no_grad():
+        torch.testing.assert_close(lite0(colour), lite0(colour.float() / 255))
+        torch.testing.assert_close(lite0(grey), lite0(grey.expand(-1, 3, -1, -1)))
+        assert not torch.allclose(lite0(grey), lite0(colour))
+    torch.testing.assert_close(lite0.normalise(colour), V.normalize(colour / 255, [0.5] * 3, [0.5] * 3))
+
+
+def test_edges_backbone_takes_rgb_and_sees_bgr_minus_the_mean():
+    backbone = tl.load_backbone("vgg16_edges", weights=None)
+    red = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    red[:, 0] = 255
+    seen = backbone.normalise(red)[0, :, 0, 0]
+    torch.testing.assert_close(seen, torch.tensor([-104.00699, -116.66877, 255 - 122.67892]), atol=1e-3, rtol=0)
+
+
+def test_a_transformer_takes_other_sizes_and_its_tokens_lie_as_the_image_does():
+    backbone = tl.load_backbone("dinov2", weights=None).eval()
+    images = torch.zeros(1, 3, 28, 70)
+    with torch.no_grad():
+        maps = backbone.forward_maps(images)
+        assert maps.shape == (1, 384, 2, 5)
+        tokens = backbone.body.forward_features(backbone.normalise(images))[:, backbone.body.num_prefix_tokens :]
+    torch.testing.assert_close(maps[0, :, 1, 3], tokens[0, 1 * 5 + 3])
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (torch.zeros(3, 64, 64), "image[None]"),
+        (torch.zeros(1, 4, 64, 64), "found (1, 4, 64, 64)"),
+        (torch.zeros(1, 3, 64, 64, dtype=torch.int64), "uint8 0..255 or float 0..1, found torch.int64"),
+        (torch.full((1, 3, 64, 64), 200.0), "0..1, found 200.00"),
+        (torch.full((1, 3, 64, 64), -2.1), "leave Normalize out"),
+    ],
+)
+def test_wrong_images_are_refused_with_what_to_do(lite0, images, says):
+    with pytest.raises(CourseError) as error:
+        lite0(images)
+    assert says in str(error.value)
+
+
+def test_wrong_sizes_are_refused_by_number():
+    with pytest.raises(CourseError, match="at least 63 pixels, found 32 x 32"):
+        tl.load_backbone("alexnet", weights=None)(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(CourseError, match="multiples of 14 pixels, found 64 x 64"):
+        tl.load_backbone("dinov2", weights=None)(torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("efficientnet_lite_0", "efficientnet_lite0"),
+        ("resnet-18", "resnet18"),
+        ("nothing like it at all", "own table has alexnet"),
+        ("resnet18.no_such_tag", "no_such_tag"),
+        ("squeezenet1_0", "does not end in a linear layer"),
+        (None, "No backbone is called None"),
+    ],
+)
+def test_unknown_names_meet_the_nearest_known(name, says):
+    with pytest.raises(CourseError) as error:
+        tl.load_backbone(name, weights=None)
+    assert says in str(error.value)
+
+
+def test_weights_are_default_or_none():
+    with pytest.raises(CourseError, match="found 'imagenet'"):
+        tl.load_backbone("resnet18", weights="imagenet")
+
+
+def test_fingerprint_follows_the_weights(lite0):
+    again = copy.deepcopy(lite0)
+    before = again.fingerprint
+    assert before == lite0.fingerprint and len(before) == 64
+    assert again.to(memory_format=torch.channels_last).fingerprint == before, "the numbers count, not how they lie"
+    with torch.no_grad():
+        next(again.parameters())[0, 0, 0, 0] += 1e-3
+    changed = again.fingerprint
+    assert changed != before
+    again.body.bn1.running_mean += 1
+    assert again.fingerprint != changed, "what batch norm remembers counts too"
+
+
+def test_a_copy_has_stages_of_its_own(lite0):
+    again = copy.deepcopy(lite0)
+    own = {id(m) for m in again.modules()}
+    assert all(id(m) in own for modules in again.stages.values() for m in modules)
+    assert "efficientnet_lite0: 1280 features" in repr(again)
+
+
+def test_summary_counts_what_the_papers_count():
+    row = tl.models.summary_row(tl.load_backbone("resnet18", weights=None))
+    assert row == {"name": "resnet18", "parameters": 11_176_512, "mult_adds": 1_813_561_344, "width": 512}
+    vit = tl.models.summary_row(tl.load_backbone("vit_small", weights=None))
+    assert 4.5e9 < vit["mult_adds"] < 4.7e9, "4.6 billion at 224 pixels"
+
+
+def test_the_first_listing_of_the_seed_runs():
+    """As printed but for its lost indentation and `pretrained=True`, which is `weights=` today (None: offline)."""
+    from torch import nn
+    from torchvision import models
+
+    alexnet = models.alexnet(weights=None)
+
+    class MyModel(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = alexnet.features
+            self.classifier = nn.Sequential(*list(alexnet.classifier._modules.values())[:-1])
+
+        def forward(self, x):
+            x = self.features(x)
+            x = x.view(x.size(0), 256 * 6 * 6)
+            x = self.classifier(x)
+            return x
+
+    model = MyModel().eval()
+    ours = tl.load_backbone("alexnet", weights=None).eval()
+    ours.body.load_state_dict(alexnet.state_dict(), strict=False)  # all but its last layer
+    images = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), model(ours.normalise(images)))
