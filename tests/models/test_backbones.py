@@ -81,6 +81,7 @@ def test_images_as_they_come(lite0):
     grey = V.rgb_to_grayscale(colour)
     with torch.no_grad():
         torch.testing.assert_close(lite0(colour), lite0(colour.float() / 255))
+        torch.testing.assert_close(lite0(colour), lite0(colour.double() / 255))
         torch.testing.assert_close(lite0(grey), lite0(grey.expand(-1, 3, -1, -1)))
         assert not torch.allclose(lite0(grey), lite0(colour))
     torch.testing.assert_close(lite0.normalise(colour), V.normalize(colour / 255, [0.5] * 3, [0.5] * 3))

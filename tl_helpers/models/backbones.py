@@ -66,7 +66,8 @@ class Backbone(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         """(b, 1 or 3, h, w) uint8 0..255 or float 0..1 -> (b, 3, h, w) float as the weights expect it."""
         self._check(images)
-        x = images.to(self.mean.dtype) / 255 if images.dtype == torch.uint8 else images
+        x = images.to(self.mean.dtype)
+        x = x / 255 if images.dtype == torch.uint8 else x
         x = (x - self.mean) / self.std
         return x.flip(1) if self.preprocess.bgr else x
 
