@@ -25,14 +25,13 @@ def lesson(number: str, *, seed: int = 0) -> Budget:
     seed_everything(seed)
     budget = pick_budget()
     print(f"Notebook {number} · {TITLES[number]}")
-    line = pick_device().line()
-    print(line if line.startswith("hardware: ") else f"hardware: {line}")
+    print(pick_device().line())
     print(budget_line(budget))
     return budget
 
 
 def budget_line(budget: Budget) -> str:
     """The budget on one line, by its fields: `budget: class · epochs 6 · image size 128 · …`."""
-    fields = {key: value for key, value in vars(budget).items() if key != "name"}
-    shown = [f"{key.replace('_', ' ')} {'all' if value is None else value}" for key, value in fields.items()]
+    fields = [(key, value) for key, value in vars(budget).items() if key != "name"]
+    shown = [f"{key.replace('_', ' ')} {str(value).replace('None', 'all')}" for key, value in fields]
     return "budget: " + " · ".join([budget.name, *shown])

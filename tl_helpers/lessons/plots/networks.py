@@ -1,6 +1,7 @@
 """Figures of what is inside a network: first filters, feature maps, and where a decision came from (Grad-CAM)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,7 +73,7 @@ def grad_cam(
 
     Either `grad_cam(report, index=7)` (or several numbers; the report remembers its model and picture size), or
     `grad_cam(model, images)` with images (b, C, h, w). `target` names the classes to explain; otherwise it is the
-    one that the network says. The map is as coarse as the last stage's maps.
+    one that the network says. It is as coarse as the last maps.
     """
     says, true = None, None
     if images is None:
@@ -104,7 +105,7 @@ def grad_cam(
 
 
 def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None = None) -> tuple[Tensor, list[int]]:
-    """Grad-CAM (Selvaraju et al. 2017) at the backbone's last stage, by the library grad-cam.
+    """Grad-CAM (Selvaraju et al. 2017) at the backbone's last maps, by the library grad-cam.
 
     `images` (b, C, h, w), uint8 or float 0..1; `target` a class each, or the ones that the model says. Returns maps
     (b, h, w) in 0..1 and the classes explained. The model keeps its mode; its gradients are emptied.
@@ -115,12 +116,13 @@ def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None
 
     if not hasattr(model, "backbone"):
         raise CourseError(f"Grad-CAM needs a model made by attach_head; a {type(model).__name__} has no backbone.")
-    layer = list(model.backbone.stages.values())[-1][-1]
     training = model.training
     inputs = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     inputs = inputs.detach().clone().requires_grad_(True)  # so that a frozen network has gradients to follow, too
+    place = partial(_on_a_map, channels=model.backbone.channels)
     try:
-        with GradCAM(model, [layer], reshape_transform=_on_a_map) as cam, torch.enable_grad():
+        layer = _last_maps(model.eval(), inputs[:1])
+        with GradCAM(model, [layer], reshape_transform=place) as cam, torch.enable_grad():
             targets = None if target is None else [ClassifierOutputTarget(int(k)) for k in target]
             heat = torch.from_numpy(np.ascontiguousarray(cam(inputs, targets)))
             explained = [int(k) for k in (target if target is not None else cam.outputs.argmax(dim=1))]
@@ -130,13 +132,31 @@ def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None
     return heat, explained
 
 
-def _on_a_map(activation: Tensor) -> Tensor:
-    """Convolution's maps as they are; a transformer's tokens (b, n, c), class token in front, as maps (b, c, s, s)."""
-    if activation.ndim == 4:
-        return activation
-    if activation.ndim != 3:
-        raise CourseError(
-            f"The last stage gives {tuple(activation.shape)}, not maps, so there is nothing to draw them on."
-        )
-    side = int(activation.shape[1] ** 0.5)
-    return activation[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+def _last_maps(model: nn.Module, image: Tensor) -> nn.Module:
+    """The backbone's last part, in the order of running, whose output still lies on a map.
+
+    A transformer has none: there it is the norm before its last attention, as grad-cam's manual has it, for after that
+    only the class token is read and the patches have no gradient.
+    """
+    parts = [part for stage in model.backbone.stages.values() for part in stage]
+    found: list[nn.Module] = []
+    hooks = [
+        part.register_forward_hook(lambda part, _, out: found.append(part) if out.ndim == 4 else None) for part in parts
+    ]
+    with torch.no_grad():
+        model(image)
+    for hook in hooks:
+        hook.remove()
+    norms = [part.norm1 for part in model.backbone.modules() if isinstance(getattr(part, "norm1", None), nn.Module)]
+    if not found and not norms:
+        raise CourseError(f"No part of {model.backbone.name} gives maps, so there is nothing to draw Grad-CAM on.")
+    return found[-1] if found else norms[-1]
+
+
+def _on_a_map(activation: Tensor, channels: int) -> Tensor:
+    """Maps (b, c, h, w) as they are, (b, h, w, c) turned; a transformer's tokens (b, n, c), patches last, as maps."""
+    if activation.ndim == 3:
+        side = int(activation.shape[1] ** 0.5)
+        return activation[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+    turned = activation.shape[1] != channels and activation.shape[3] == channels
+    return activation.permute(0, 3, 1, 2) if turned else activation

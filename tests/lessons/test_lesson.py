@@ -1,0 +1,37 @@
+"""The opening cell: three lines, seeds, a budget."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from tl_helpers.errors import CourseError
+from tl_helpers.lessons.lesson import TITLES, lesson
+
+
+def test_three_lines_and_a_budget(capsys, monkeypatch):
+    monkeypatch.setenv("TL_BUDGET", "ci")
+    budget = lesson("07")
+    title, hardware, line = capsys.readouterr().out.splitlines()
+    assert title == "Notebook 07 · Fine-tuning on images"
+    assert hardware.startswith("hardware: ")
+    assert line.startswith("budget: ci · image size")
+    assert budget.name == "ci"
+    monkeypatch.setenv("TL_BUDGET", "class")
+    lesson("07")
+    assert "labels per class (1, 5, 20, all)" in capsys.readouterr().out
+
+
+def test_the_same_random_numbers_each_time(capsys):
+    drawn = []
+    for _ in range(2):
+        lesson("01", seed=5)
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1]
+
+
+def test_unknown_numbers_are_named(capsys):
+    with pytest.raises(CourseError, match="no notebook 7; there are 00, 01"):
+        lesson(7)
+    assert set(TITLES) == {"00", "01", "04", "07"}

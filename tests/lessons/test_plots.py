@@ -1,0 +1,257 @@
+"""Every figure is drawn, says what it shows, and stays small; what can't be drawn is refused in words."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_sets import image_set, report
+
+import tl_helpers as tl
+from tl_helpers.errors import CourseError
+from tl_helpers.lessons import plots
+from tl_helpers.lessons.plots import canvas
+
+HISTORY = [
+    {
+        "phase": phase,
+        "epoch": k,
+        "train_loss": 2 - k / 4,
+        "train_accuracy": k / 4,
+        "val_loss": 2.0,
+        "val_accuracy": None,
+    }
+    for phase, k in (("probe", 1), ("fine-tune", 1), ("fine-tune", 2))
+]
+RUNS = [
+    {"method": method, "per_class": x, "seed": seed, "accuracy": 0.2 + 0.1 * seed}
+    for method in ("pixels", "probe")
+    for x in (1, 5, 20)
+    for seed in range(3)
+]
+
+
+def texts() -> str:
+    """Everything that is written in the figure drawn last."""
+    figure = plt.gcf()
+    figure.canvas.draw()
+    return " | ".join(t.get_text() for t in figure.findobj(plt.Text) if t.get_visible() and t.get_text())
+
+
+def test_every_figure_returns_nothing_and_is_small(google, twitter):
+    whole, many = report(google), report(image_set(n=80, classes=20))
+    draws = {
+        "grid": lambda: plots.grid(google),
+        "batch_grid": lambda: plots.batch_grid(google.images, google.labels, google.classes),
+        "pairs": lambda: plots.pairs(google, twitter, google.names[:4]),
+        "neighbours": lambda: plots.neighbours(twitter, google, torch.zeros(40, dtype=torch.int64)),
+        "predictions": lambda: plots.predictions(many),
+        "top_losses": lambda: plots.top_losses(whole),
+        "bars": lambda: plots.bars({"pixels": 0.35, "ImageNet": (0.44, 0.02)}, chance=0.001),
+        "history": lambda: plots.history(HISTORY),
+        "confusion": lambda: plots.confusion(many, title="Twenty"),
+        "learning_curve": lambda: plots.learning_curve(RUNS, chance=0.17),
+        "filters": lambda: plots.filters(torch.randn(96, 3, 11, 11)),
+        "feature_maps": lambda: plots.feature_maps({"stem": torch.rand(1, 32, 20, 20), "top": torch.rand(3, 4, 4)}),
+    }
+    assert set(draws) == set(plots.__all__) - {"grad_cam", "grad_cam_maps"}
+    for name, draw in draws.items():
+        plt.close("all")
+        assert draw() is None, name
+        assert len(plt.get_fignums()) == 1, name
+        packed = canvas.png(plt.gcf())
+        assert len(packed) <= 80_000, f"{name}: {len(packed)} bytes"
+        assert Image.open(io.BytesIO(packed)).width >= 400, name
+        sizes = [t.get_fontsize() for t in plt.gcf().findobj(plt.Text) if t.get_text()]
+        assert min(sizes) >= 10, name
+
+
+def test_grid_takes_from_every_class_and_names_the_artist(google):
+    plots.grid(google, count=6)
+    assert all(f"number {k}" in " ".join(texts().split()) for k in range(6))
+    assert "Noto Emoji" in texts()
+    plots.grid(google, [3])
+    assert "1 of the 40" in texts()
+
+
+def test_no_attribution_no_footnote():
+    plots.grid(image_set(attribution=""), [0])
+    assert plt.gcf().get_supxlabel() == ""
+
+
+def test_grey_pictures_and_floats():
+    plots.grid(image_set(channels=1))
+    plots.batch_grid(torch.rand(3, 1, 8, 8), captions=["a", "b", "c"])
+    assert "b" in texts()
+    assert canvas.pixels(torch.full((3, 2, 2), 2.0)).max() == 1
+
+
+def test_pairs_name_both_and_offer_near_names(google, twitter):
+    plots.pairs(google, twitter, [google.names[0]])
+    assert "Google" in texts() and "Twitter" in texts() and "Noto Emoji · Twemoji" in texts()
+    with pytest.raises(CourseError, match=r"nothing called 'thing 1'.*Near: thing 1 of many"):
+        plots.pairs(google, twitter, ["thing 1"])
+    with pytest.raises(CourseError, match="It has, say"):
+        plots.pairs(google, twitter, ["badger"])
+
+
+def test_neighbours_show_what_is_asked_for(google, twitter):
+    nearest = torch.arange(40)
+    nearest[7] = 3
+    plots.neighbours(twitter, google, nearest)
+    assert "39 of 40 find themselves" in texts()
+    assert "thing 7" in texts() and "thing 3" in texts()
+    plots.neighbours(twitter, google, nearest, show="right", count=3)
+    plots.neighbours(twitter, google, nearest, names=[google.names[12]])
+    assert "thing 12" in texts()
+    with pytest.raises(CourseError, match="Not one neighbour is wrong"):
+        plots.neighbours(twitter, google, torch.arange(40))
+    with pytest.raises(CourseError, match="'wrong', 'right', 'all'"):
+        plots.neighbours(twitter, google, nearest, show="all of them")
+
+
+def test_predictions_mark_right_and_wrong_by_sign_and_colour(google):
+    looked = report(google)
+    plots.predictions(looked, count=40, columns=8)
+    wrong = int((looked.predictions != looked.labels).sum())
+    assert texts().count("✗") == wrong
+    assert texts().count("✓") == 40 - wrong
+
+
+def test_top_losses_begin_with_the_largest(google):
+    looked = report(google)
+    plots.top_losses(looked, count=2)
+    worst = int(looked.losses.argmax())
+    shown = plt.gcf().axes[0].images[0].get_array()
+    assert np.array_equal(shown, google.images[worst].permute(1, 2, 0).numpy())
+
+
+def test_bars_print_values_spread_and_chance():
+    plots.bars({"a": 0.344, "b": (0.5, 0.012), "c": 123.4, "d": 12.34}, chance=1 / 844, title="Bars", note="command")
+    for piece in ("0.34", "0.50 ± 0.01", "123", "12.3", "chance 0.0012", "share of right answers", "Bars", "command"):
+        assert piece in texts()
+
+
+def test_history_takes_results_and_rows_and_marks_phases():
+    class Result:
+        history = HISTORY
+
+    plots.history(Result())
+    assert "probe" in texts() and "fine-tune" in texts() and "epoch" in texts()
+    plots.history(HISTORY[1:])
+    assert "probe" not in texts()
+    with pytest.raises(CourseError, match="not one epoch"):
+        plots.history([])
+
+
+def test_confusion_writes_counts_and_leaves_empty_rows_white():
+    looked = report(image_set(n=12, classes=3))
+    looked.confusion = np.array([[4, 1, 0], [0, 7, 0], [0, 0, 0]])
+    plots.confusion(looked)
+    axes = plt.gcf().axes[0]
+    assert [t.get_text() for t in axes.texts] == ["4", "1", "7"]
+    assert axes.images[0].get_array()[2].sum() == 0
+
+
+def test_learning_curve_has_mean_and_standard_deviation():
+    plots.learning_curve(RUNS, note="python -m x")
+    axes = plt.gcf().axes[0]
+    assert axes.get_xscale() == "log"
+    assert np.allclose(axes.lines[0].get_ydata(), 0.3)
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert np.allclose([band.min(), band.max()], [0.2, 0.4])
+    assert "up to 3 runs" in texts() and "python -m x" in texts()
+    plots.learning_curve(RUNS[::3])
+    assert "no spread" in texts()
+    with pytest.raises(CourseError, match="no rows"):
+        plots.learning_curve([])
+
+
+def test_filters_of_any_depth():
+    plots.filters(torch.zeros(8, 16, 3, 3))
+    assert "All 8 filters, 3 × 3 pixels" in texts()
+    plots.filters(torch.randn(96, 3, 11, 11))
+    assert "64 of 96" in texts()
+
+
+def test_feature_maps_pick_the_liveliest():
+    maps = torch.zeros(5, 4, 4)
+    maps[3] = torch.randn(4, 4)
+    plots.feature_maps(maps, count=1)
+    assert "channel 3" in texts()
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_small", "vit_small"])
+def test_grad_cam_leaves_the_model_as_it_was(name):
+    model = tl.attach_head(tl.load_backbone(name, weights=None), tl.heads.linear(6))
+    model.backbone.requires_grad_(False)
+    model.train()
+    size = 224 if name == "vit_small" else 64
+    images = torch.rand(2, 1, size, size)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    heat, explained = plots.grad_cam_maps(model, images, [4, 2])
+    assert heat.shape == (2, size, size) and heat.isfinite().all() and 0 <= heat.min() <= heat.max() <= 1
+    assert heat.max() > 0 and explained == [4, 2]
+    assert model.training and not model.backbone.body.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Reds(torch.nn.Module):
+    """A classifier by hand: the maps are the colours themselves, class 0 reads red and class 1 reads green."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = torch.nn.Module()
+        self.backbone.name, self.backbone.channels = "colours", 3
+        self.backbone.see = torch.nn.Conv2d(3, 3, 1, bias=False)
+        self.backbone.see.weight.data = torch.eye(3).view(3, 3, 1, 1)
+        self.backbone.stages = {"all": [self.backbone.see]}
+
+    def forward(self, x):
+        return self.backbone.see(x).mean((2, 3))[:, :2]
+
+
+def test_grad_cam_looks_where_the_difference_is():
+    images = torch.zeros(1, 3, 32, 32)
+    images[:, 0, :, :16] = 1.0  # red at the left
+    images[:, 1, :, 16:] = 0.9  # green at the right
+    left, explained = plots.grad_cam_maps(Reds(), images)
+    assert explained == [0] and left[..., :16].mean() > 0.9 and left[..., 16:].mean() < 0.1
+    right, _ = plots.grad_cam_maps(Reds(), images, [1])
+    assert right[..., 16:].mean() > 0.9 and right[..., :16].mean() < 0.1
+
+
+def test_grad_cam_of_a_report_and_of_a_model(google):
+    model = tl.attach_head(tl.load_backbone("resnet18", weights=None), tl.heads.linear(6))
+    looked = report(google, model=model, size=64)
+    plots.grad_cam(looked, index=7)
+    assert "is a class, number 1" in texts() and "Noto Emoji" in texts() and "Grad-CAM" in texts()
+    assert f"for {google.classes[looked.predictions[7]]}" in texts()
+    plots.grad_cam(model, google.images[:3], classes=google.classes, target=[0, 1, 2])
+    assert "for a class, number 2" in texts()
+    with pytest.raises(CourseError, match="attach_head"):
+        plots.grad_cam(torch.nn.Linear(2, 2), torch.rand(1, 3, 8, 8))
+
+
+def test_in_a_notebook_one_image_is_displayed_and_nothing_stays_open(google, monkeypatch):
+    shown = []
+    monkeypatch.setattr(canvas, "get_ipython", lambda: object())
+    monkeypatch.setattr(canvas, "display", shown.append)
+    settings = dict(plt.rcParams)
+    plots.bars({"a": 1.0}, title="One\nbar")
+    plots.grid(google)
+    assert [image.format for image in shown] == ["png", "png"]
+    assert shown[0].alt == "One bar" and "pictures of emoji-google" in shown[1].alt
+    assert repr(shown[0]) == "<IPython.core.display.Image object>"
+    assert plt.get_fignums() == [] and dict(plt.rcParams) == settings
+
+
+def test_the_png_shrinks_until_it_fits():
+    figure = plt.figure(figsize=(8, 6))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(np.random.default_rng(0).random((200, 260, 3)), interpolation="nearest")
+    assert len(canvas.png(figure, limit=10**7)) > 80_000
+    assert len(canvas.png(figure)) < 130_000  # pure noise, larger than anything in the course, at the last step
