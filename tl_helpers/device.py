@@ -114,7 +114,9 @@ def for_extraction(hardware: Hardware) -> Hardware:
 def bf16_gain() -> float:
     """How many times faster bf16 features come than fp32 ones on this CPU; measured once, kept in `data/cache`."""
     kept = cache_dir() / "bf16.json"
-    machine = f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    machine = (
+        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     if machine not in known:
         known[machine] = round(_measure_bf16(), 2)
@@ -159,7 +161,9 @@ def _checked(name: str) -> str:
     if kind not in _KINDS:
         raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
     if kind != "cpu" and not there[kind]():
-        raise CourseError(f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or `doctor`.")
+        raise CourseError(
+            f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or `doctor`."
+        )
     return name
 
 

@@ -99,7 +99,9 @@ def fit(
             another training.
     """
     if getattr(val, "role", None) == "test":
-        raise CourseError("Validation chooses, so it can't be the test set: pass data.val, and look at data.test once, last.")
+        raise CourseError(
+            "Validation chooses, so it can't be the test set: pass data.val, and look at data.test once, last."
+        )
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase)
     kept = TrainingFile(checkpoint) if checkpoint else None
     if kept and kept.exists():
@@ -229,11 +231,15 @@ class _Run:
     def _smaller_pieces(self, largest: int) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         if self.pieces >= largest:
-            raise CourseError("One single image does not fit into the device's memory: take smaller images or TL_DEVICE=cpu.")
+            raise CourseError(
+                "One single image does not fit into the device's memory: take smaller images or TL_DEVICE=cpu."
+            )
         self.pieces *= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        say(f"Out of memory: batches are now computed in {self.pieces} pieces. The effective batch size stays {largest}.")
+        say(
+            f"Out of memory: batches are now computed in {self.pieces} pieces. The effective batch size stays {largest}."
+        )
 
     def _choose(self, figures: dict[str, float]) -> None:
         merit = (figures["accuracy"], -figures["loss"])

@@ -56,7 +56,9 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """CourseError where a label has no logit: the head was made for fewer classes than the data has."""
     if logits.ndim != 2:
-        raise CourseError(f"The model should give logits (batch, classes), found {tuple(logits.shape)}. Is a head missing?")
+        raise CourseError(
+            f"The model should give logits (batch, classes), found {tuple(logits.shape)}. Is a head missing?"
+        )
     low, high, width = int(labels.min()), int(labels.max()), logits.shape[1]
     if low < 0 or high >= width:
         raise CourseError(

@@ -41,9 +41,13 @@ def train_model(
             raise CourseError(f"train_model needs the parts 'train' and 'val', found {sorted(dataloaders)}.")
         found = len(dataloaders[part].dataset)
         if found != dataset_sizes[part]:
-            raise CourseError(f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples.")
+            raise CourseError(
+                f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples."
+            )
     if len(classes) < 2:
-        raise CourseError(f"There is nothing to tell apart: found the one class {list(classes)}. Two or more are needed.")
+        raise CourseError(
+            f"There is nothing to tell apart: found the one class {list(classes)}. Two or more are needed."
+        )
     last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
     if last and last[0].out_features != len(classes):
         raise CourseError(

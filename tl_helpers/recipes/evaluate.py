@@ -66,7 +66,9 @@ def evaluate(
     hardware = hardware or pick_device()
     size = size or trained_size(model)
     hardware.place(model)
-    batches = Batches(images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory)
+    batches = Batches(
+        images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory
+    )
     logits, labels, _ = predict(model, batches, hardware)
     if logits.shape[1] != len(images.classes):
         raise CourseError(

@@ -41,7 +41,9 @@ def features(
     if kept.exists():
         return files.load(kept)[0]["features"]
     hardware.place(backbone)
-    batches = Batches(images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory)
+    batches = Batches(
+        images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory
+    )
     # predict() checks labels against logits; features have no labels, so each row gets the label 0.
     unlabelled = ((inputs, torch.zeros_like(labels)) for inputs, labels, _ in batches)
     found, _, _ = predict(backbone, unlabelled, hardware)

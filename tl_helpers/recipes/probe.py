@@ -36,7 +36,9 @@ def probe(
     """
     rows, labels = train
     if len(labels.unique()) < 2:
-        raise CourseError(f"A probe needs two classes or more; all {len(labels)} training labels are {labels[:1].tolist()}.")
+        raise CourseError(
+            f"A probe needs two classes or more; all {len(labels)} training labels are {labels[:1].tolist()}."
+        )
     classes = classes or int(labels.max()) + 1
     mean, std = rows.mean(0), rows.std(0).clamp(min=1e-6)
     layers = []

@@ -14,14 +14,16 @@ from ..engine.fit import Settings, fit
 from ..engine.metrics import measure
 from ..engine.progress import say
 from ..errors import CourseError
-from ..models import Classifier, freeze, parameter_groups, unfreeze
+from ..models import Classifier, build, freeze, parameter_groups, unfreeze
 from .features import features
 from .probe import probe
 
 if TYPE_CHECKING:
     from ..data import ImageSet
 
-RECIPES = ("probe", "fine-tune", "lp-ft", "scratch")
+# The head's peak learning rate of each recipe, chosen on validation sets of splits that no table reports.
+RATES = {"probe": 1e-3, "fine-tune": 1e-3, "lp-ft": 1e-3, "scratch": 2e-3}
+RECIPES = tuple(RATES)
 
 
 @dataclass
@@ -37,3 +39,155 @@ class Result:
     seconds: float
     checkpoint: Path | None = None
     ended: str = "all epochs"
+
+
+def transfer(
+    model: Classifier,
+    data: "ImageSet",
+    recipe: str = "lp-ft",
+    *,
+    epochs: int,
+    lr: float | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    batch_size: int = 32,
+    augment: str = "none",
+    label_smoothing: float = 0.1,
+    rate_decay: float = 0.7,
+    hardware: Hardware | None = None,
+    checkpoint: Path | str | None = None,
+) -> Result:
+    """Train `model` in place on `data.train`, choose on `data.val`; `data.test` is never touched.
+
+    probe: the backbone is frozen, the head is a logistic regression on its features.
+    fine-tune: every layer from the start, slower towards the stem (Howard and Ruder, 2018).
+    lp-ft: the probe first, then every layer (Kumar et al., 2022): the features are not pulled about by a random head.
+    scratch: every layer of a backbone with random weights, at one rate: the control experiment.
+
+    Batch norm keeps the statistics of the source in fine-tune and lp-ft, and learns its own in scratch.
+
+    Args:
+        epochs: of training all layers; the probe needs none.
+        lr: the head's peak rate; None takes the recipe's own.
+        size: pixels a side, the backbone's own where not given.
+        augment: a name out of `data.AUGMENTATIONS`.
+        rate_decay: each stage below the head learns this many times as fast as the one above.
+        checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
+
+    Raises:
+        CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
+    """
+    _check(model, data, recipe)
+    start, hardware = time.perf_counter(), hardware or pick_device()
+    size = size or model.backbone.preprocess.size
+    model.trained_size = size
+    folder = Path(checkpoint) if checkpoint else None
+    settings = Settings(epochs, lr=lr or RATES[recipe], label_smoothing=label_smoothing)
+    result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
+    if recipe in ("probe", "lp-ft"):
+        _linear_probe(model, data, size, hardware, result)
+    if recipe != "probe":
+        _all_layers(model, data, settings, augment, rate_decay, batch_size, seed, hardware, folder, result)
+    result.seconds = time.perf_counter() - start
+    if folder:
+        result.checkpoint = folder / "model.safetensors"
+        save_model(result, result.checkpoint)
+    return result
+
+
+def _linear_probe(model, data, size, hardware, result) -> None:
+    """Give the head the weights of a logistic regression on the frozen backbone's features, and note how good it is."""
+    start = time.perf_counter()
+    rows = {
+        part: features(model.backbone, getattr(data, part), size=size, hardware=hardware) for part in ("train", "val")
+    }
+    sets = {part: (rows[part], getattr(data, part).labels) for part in rows}
+    head = probe(sets["train"], sets["val"], classes=len(data.classes), weights=data.train.weights)
+    model.head.load_state_dict(head.state_dict())
+    freeze(model.backbone)
+    with torch.inference_mode():
+        figures = {part: measure(head(rows[part]), labels) for part, (_, labels) in sets.items()}
+    row = {"phase": "probe", "epoch": 0}
+    row |= {"train_loss": figures["train"]["loss"], "train_accuracy": figures["train"]["accuracy"]}
+    row |= {f"val_{name}": value for name, value in figures["val"].items()}
+    result.history.append({**row, "lr": 0.0, "seconds": time.perf_counter() - start})
+    result.val = figures["val"]
+    model.eval()
+
+
+def _all_layers(model, data, settings, augment, rate_decay, batch_size, seed, hardware, folder, result) -> None:
+    """Train every layer, slower towards the stem; batch norm keeps the source's statistics unless it starts at random."""
+    from ..data import Batches, augmentation
+
+    size, pinned = model.trained_size, hardware.pin_memory
+    unfreeze(model)
+    if result.recipe != "scratch":
+        freeze_batch_norm(model.backbone)
+    transform = None if augment == "none" else augmentation(augment, size)
+    common = {"size": size, "workers": hardware.workers, "pin_memory": pinned}
+    train = Batches(data.train, batch_size=batch_size, augment=transform, shuffle=True, seed=seed, **common)
+    val = Batches(data.val, batch_size=64, **common)
+    fitted = fit(
+        model,
+        train,
+        val,
+        settings,
+        hardware=hardware,
+        seed=seed,
+        groups=parameter_groups(model, settings.lr, 1.0 if result.recipe == "scratch" else rate_decay),
+        checkpoint=folder / "training.safetensors" if folder else None,
+        phase=result.recipe if result.recipe == "scratch" else "fine-tune",
+    )
+    result.history += fitted.history
+    result.val, result.ended = fitted.val or result.val, fitted.ended
+
+
+def freeze_batch_norm(backbone: nn.Module) -> None:
+    """Freeze every batch norm: its scale and shift get no gradient, and its running statistics rest in training too.
+
+    A small batch of the target would otherwise replace statistics that were counted over a million images.
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            freeze(module)
+
+
+def save_model(result: Result, path: Path) -> None:
+    """One file that `load_model` reads alone: weights, what to build, classes, size, validation figures."""
+    model = result.model
+    state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
+    state |= {"recipe": result.recipe, "val": result.val, "history": result.history}
+    files.save(path, model.state_dict(), state)
+
+
+def load_model(path: Path | str) -> tuple[Classifier, dict]:
+    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`.
+
+    Raises CourseError where the file is no such checkpoint.
+    """
+    tensors, state = files.load(path)
+    if "spec" not in state:
+        raise CourseError(
+            f"{path} holds a training in progress, not a finished model: that is model.safetensors beside it."
+        )
+    model = build(state["spec"])
+    model.load_state_dict(tensors)
+    model.trained_size = state["size"]
+    return model.eval(), state
+
+
+def _check(model: nn.Module, data: "ImageSet", recipe: str) -> None:
+    if recipe not in RECIPES:
+        raise CourseError(f"The recipe {recipe!r} is not known; there are {', '.join(RECIPES)}.")
+    if not isinstance(model, Classifier):
+        raise CourseError("transfer takes a backbone with a head: attach_head(load_backbone(…), heads.linear(…)).")
+    if recipe in ("probe", "lp-ft") and not isinstance(model.head, nn.Linear):
+        raise CourseError(f"The recipe {recipe!r} begins with a linear probe: attach heads.linear, or use 'fine-tune'.")
+    outputs = model.spec.get("classes")
+    if outputs != len(data.classes):
+        raise CourseError(f"The head has {outputs} outputs, {data.name} has {len(data.classes)} classes.")
+    random = model.backbone.source == "random"
+    if recipe == "scratch" and not random:
+        raise CourseError("The recipe 'scratch' starts from random weights: load_backbone(name, weights=None).")
+    if recipe == "lp-ft" and random:
+        say("This backbone has random weights, so nothing is transferred: a control experiment, or a slip?")
