@@ -6,11 +6,9 @@ Only those two folders of the carrier are ever read; its other artists' drawings
 import json
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import torch
 from PIL import Image
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from tl_helpers import sources
@@ -81,6 +79,9 @@ def near_doubles(first: Tensor, second: Tensor) -> Tensor:
     Two things are linked when 8x8 difference hashes (dhash of imagehash, on drawings enlarged to 128 px) differ in at most
     NEAR bits for both artists; a chain of links is one group, and a thing with no link a group of its own.
     """
+    import imagehash  # only the first load comes here
+    from scipy.sparse.csgraph import connected_components
+
     links = np.ones((len(first), len(first)), bool)
     for images in (first, second):
         pictures = [

@@ -152,6 +152,8 @@ def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None
         raise CourseError(
             f"{root} has one class only, {classes[0]!r}. To tell things apart takes at least two folders."
         )
+    if few := [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 3]:
+        raise CourseError(f"A class needs three pictures: to train, to choose and to test. Too few: {', '.join(few)}.")
 
 
 def _split(root: Path, parts: np.ndarray, labels: np.ndarray, seed: int) -> Split:
@@ -166,13 +168,12 @@ def _split(root: Path, parts: np.ndarray, labels: np.ndarray, seed: int) -> Spli
         )
     if len(own["val"]) and len(own["test"]):
         return Split(**own)
-    cut = make_split(labels[own["train"]], seed=seed)
-    train = own["train"]
-    if len(own["test"]):
-        return Split(train[np.sort(np.r_[cut.train, cut.test])], train[cut.val], own["test"])
-    if len(own["val"]):
-        return Split(train[np.sort(np.r_[cut.train, cut.val])], own["val"], train[cut.test])
-    return Split(train[cut.train], train[cut.val], train[cut.test])
+    # Where the folder has its own test part, nothing more is cut off for one.
+    cut = make_split(labels[own["train"]], test=0 if len(own["test"]) else 0.25, seed=seed)
+    train = np.sort(np.r_[cut.train, cut.val]) if len(own["val"]) else cut.train
+    val = own["val"] if len(own["val"]) else own["train"][cut.val]
+    test = own["test"] if len(own["test"]) else own["train"][cut.test]
+    return Split(own["train"][train], val, test)
 
 
 def _state(files: list[Path], background: str) -> str:

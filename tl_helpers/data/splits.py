@@ -33,8 +33,9 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
 
     Both cuts are one fold of scikit-learn's StratifiedKFold, or of StratifiedGroupKFold where `groups` are given, which
     never come apart; the fold is drawn by the seed too, as StratifiedGroupKFold puts the largest group into fold 0 for
-    every seed. So a share stands for the nearest 1/k (0.25: one of four folds; 0.15: one of seven). A whole number
-    for `test` asks for exactly so many: the drawn fold hands back items that belong to no group.
+    every seed. So a share stands for the nearest 1/k (0.25: one of four folds; 0.15: one of seven; k is at most the size
+    of the largest class). A whole number for `test` asks for exactly so many: the drawn fold hands back items that belong
+    to no group (0: no test set is cut).
 
     labels, groups: (n,) integers. Raises CourseError where a class has fewer than three items.
     """
@@ -42,30 +43,35 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     groups = None if groups is None else np.asarray(groups)
     _check(labels, test, val)
     rng = np.random.default_rng(seed)
-    everything = np.arange(len(labels))
-    share = test if isinstance(test, float) else test / len(labels)
-    rest, tested = _cut(everything, labels, groups, share, rng)
-    if not isinstance(test, float):
-        surplus = _surplus(tested, groups, len(tested) - test, rng)
-        rest, tested = np.sort(np.concatenate([rest, surplus])), np.setdiff1d(tested, surplus)
+    rest, tested = np.arange(len(labels)), np.array([], np.int64)
+    if test:
+        rest, tested = _cut(rest, labels, groups, _share(test, labels), rng)
+        if not isinstance(test, float):
+            surplus = _surplus(tested, groups, len(tested) - test, rng)
+            rest, tested = np.sort(np.concatenate([rest, surplus])), np.setdiff1d(tested, surplus)
     train, chosen = _cut(rest, labels, groups, val, rng)
     return Split(train.astype(np.int64), chosen.astype(np.int64), tested.astype(np.int64))
 
 
+def _share(test: float | int, labels: np.ndarray) -> float:
+    return test if isinstance(test, float) else test / max(1, len(labels))
+
+
 def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    n_folds = max(2, round(1 / share))
+    n_groups = len(items if groups is None else np.unique(groups[items]))
+    n_folds = int(min(round(1 / share), n_groups, np.bincount(labels[items]).max()))  # scikit-learn cuts into no more
+    if n_folds < 2:
+        raise CourseError(f"{len(items)} items of one group can't be cut in two: groups stay whole.")
     folds = kind(n_folds, shuffle=True, random_state=int(rng.integers(2**31)))
     with warnings.catch_warnings():  # a class may have fewer items than there are folds: some folds then go without it
         warnings.filterwarnings("ignore", message="The least populated class")
-        try:
-            pairs = list(folds.split(items, labels[items], None if groups is None else groups[items]))
-        except ValueError as error:
-            raise CourseError(
-                f"{len(items)} items can't be cut into {n_folds} parts: {error}. Add pictures, or bring your own "
-                "train/, val/ and test/ folders."
-            ) from error
+        pairs = list(folds.split(items, labels[items], None if groups is None else groups[items]))
     kept, cut = pairs[rng.integers(n_folds)]
+    if not (len(kept) and len(cut)):
+        raise CourseError(
+            f"The groups are too large to be cut into {n_folds} parts that stay whole: one part would be empty."
+        )
     return items[kept], items[cut]
 
 
@@ -79,10 +85,9 @@ def _surplus(tested, groups, count, rng) -> np.ndarray:
 
 
 def _check(labels: np.ndarray, test: float | int, val: float) -> None:
-    share = test if isinstance(test, float) else test / max(1, len(labels))
-    if not (0 < share <= 0.5 and 0 < val <= 0.5):
+    if not (0 <= _share(test, labels) <= 0.5 and 0 < val <= 0.5):
         raise CourseError(
-            f"test={test} and val={val} have to be shares above 0 and at most 0.5 (or a whole number of items)."
+            f"test={test} and val={val} have to be shares of at most 0.5 (test may be a whole number of items)."
         )
     values, counts = np.unique(labels, return_counts=True)
     if len(values) < 2:

@@ -1,0 +1,58 @@
+"""Sets written as folders: torchvision's loader sees exactly what `load` gives."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.datasets import ImageFolder
+
+from tl_helpers import data
+from tl_helpers.errors import CourseError
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return data.as_folders("emoji-google", tmp_path_factory.mktemp("written") / "google", split_seed=1)
+
+
+def test_torchvision_sees_the_same_pixels_and_split(written):
+    emoji = data.load("emoji-google", split_seed=1)
+    for role in ("train", "val", "test"):
+        folder = ImageFolder(written / role)
+        assert folder.classes == sorted(emoji.classes) and len(folder) == len(getattr(emoji, role))
+    rows = {int(path.rsplit("/", 1)[-1][:5]): i for i, (path, _) in enumerate(folder.samples)}
+    assert sorted(rows) == emoji.split.test.tolist()
+    for row in emoji.split.test[:20].tolist():
+        image, label = folder[rows[row]]
+        assert torch.equal(torch.from_numpy(np.array(image)).permute(2, 0, 1), emoji.images[row])
+        assert folder.classes[label] == emoji.classes[emoji.labels[row]]
+
+
+def test_our_own_loader_reads_it_back(written):
+    emoji, back = data.load("emoji-google", split_seed=1), data.load(written)
+    assert [len(back.train), len(back.val), len(back.test)] == [len(emoji.train), len(emoji.val), len(emoji.test)]
+    assert back.class_counts() == emoji.class_counts()
+    assert back.images.shape == emoji.images.shape
+
+
+def test_asked_again_it_is_left_as_it_is(written):
+    before = max(file.stat().st_mtime_ns for file in written.rglob("*"))
+    assert data.as_folders("emoji-google", written, split_seed=1) == written
+    assert max(file.stat().st_mtime_ns for file in written.rglob("*")) == before
+
+
+def test_something_else_in_the_way_is_never_overwritten(written, tmp_path):
+    with pytest.raises(CourseError, match="holds something else"):
+        data.as_folders("emoji-google", written, split_seed=2)
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(CourseError, match="holds something else"):
+        data.as_folders("digits", tmp_path)
+    with pytest.raises(CourseError, match="holds something else"):
+        data.as_folders("digits", tmp_path / "mine.txt")
+
+
+def test_an_empty_directory_will_do_and_grey_becomes_rgb(tmp_path):
+    (tmp_path / "digits").mkdir()
+    folder = ImageFolder(data.as_folders("digits", tmp_path / "digits") / "test")
+    image, label = folder[0]
+    assert image.mode == "RGB" and image.size == (8, 8) and folder.classes[label] == "0"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["digits"]

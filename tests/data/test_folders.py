@@ -1,0 +1,195 @@
+"""A student's own folder: layouts, sizes, bad files by name, and what can't be learnt from."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tl_helpers.data import StreamedImages, load
+from tl_helpers.data import folders as module
+from tl_helpers.errors import CourseError
+
+
+def picture(path, size=(20, 20), colour=(200, 30, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(len(str(path))).integers(0, 40, (size[1], size[0], 3))
+    Image.fromarray((noise + np.array(colour)).clip(0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes of eight pictures."""
+    root = tmp_path / "pets"
+    for i in range(8):
+        picture(root / "cat" / f"{i}.png")
+        picture(root / "dog" / f"{i}.jpg", colour=(30, 30, 200))
+    return root
+
+
+def test_one_folder_per_class(pets):
+    (pets / ".DS_Store").write_bytes(b"x")
+    (pets / "cat" / ".DS_Store").write_bytes(b"x")
+    (pets / "cat" / "Thumbs.db").write_bytes(b"x")
+    items = load(pets)
+    assert items.classes == ("cat", "dog") and items.class_counts() == {"cat": 8, "dog": 8}
+    assert items.images.shape == (16, 3, 20, 20) and items.name == "pets"
+    assert items.names[0] == "cat/0.png" and items.names[-1] == "dog/7.jpg"
+    assert len(items.train) + len(items.val) + len(items.test) == 16
+    assert load(str(pets)).fingerprint == items.fingerprint
+    assert load(pets, split_seed=1).split.hash != items.split.hash
+
+
+def test_mixed_sizes_are_brought_to_one(pets):
+    picture(pets / "cat" / "wide.png", size=(90, 30))
+    assert load(pets).images.shape == (17, 3, 256, 256)
+    assert load(pets, image_size=24).images.shape == (17, 3, 24, 24)
+
+
+def test_a_split_that_is_brought_is_kept(tmp_path):
+    root = tmp_path / "own"
+    for part, n in (("train", 6), ("valid", 2), ("test", 3)):
+        for name in ("cat", "dog"):
+            for i in range(n):
+                picture(root / part / name / f"{i}.png")
+    items = load(root)
+    assert [len(part) for part in (items.train, items.val, items.test)] == [12, 4, 6]
+    assert all(name.startswith("test/") for name in items.test.names)
+    assert all(name.startswith("valid/") for name in items.val.names)
+
+
+@pytest.mark.parametrize("present", [("train",), ("train", "val"), ("train", "test")])
+def test_parts_that_are_missing_are_cut_from_train(tmp_path, present):
+    root = tmp_path / "own"
+    for part in present:
+        for name in ("cat", "dog"):
+            for i in range(12):
+                picture(root / part / name / f"{i}.png")
+    items = load(root)
+    counts = [len(part) for part in (items.train, items.val, items.test)]
+    assert sum(counts) == len(items) == 24 * len(present) and min(counts) >= 2
+    for part in present[1:]:
+        assert len(getattr(items, part)) == 24
+        assert all(name.startswith(part) for name in getattr(items, part).names)
+
+
+def spoil(pets):
+    (pets / "cat" / "empty.png").write_bytes(b"")
+    (pets / "cat" / "notes.txt").write_text("no picture")
+    whole = (pets / "dog" / "0.jpg").read_bytes()
+    (pets / "dog" / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+
+
+def test_bad_files_are_listed_by_name(pets):
+    spoil(pets)
+    with pytest.raises(CourseError) as caught:
+        load(pets)
+    message = str(caught.value)
+    assert message.startswith("3 of the files") and "skip_bad=True" in message
+    assert all(name in message for name in ("empty.png", "notes.txt", "cut.jpg"))
+
+
+def test_bad_files_are_left_out_only_when_asked_and_aloud(pets, capsys):
+    clean = load(pets)
+    spoil(pets)
+    items = load(pets, skip_bad=True)
+    assert torch.equal(items.images, clean.images) and items.split.hash == clean.split.hash
+    said = capsys.readouterr().out
+    assert "left out 3 files" in said and all(name in said for name in ("empty.png", "notes.txt", "cut.jpg"))
+
+
+def test_many_bad_files_are_counted_not_all_listed(pets):
+    for i in range(30):
+        (pets / "cat" / f"bad{i:02d}.png").write_text("x")
+    with pytest.raises(CourseError, match=r"and 10 more"):
+        load(pets)
+
+
+def test_the_background_is_asked_for(pets):
+    for name in ("cat", "dog"):
+        for i in range(8):
+            Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(pets / name / f"{i}.png")
+    for file in (pets / "dog").glob("*.jpg"):
+        file.unlink()
+    assert load(pets).images.min() == 255
+    assert load(pets, background="black").images.max() == 0
+
+
+def test_a_set_too_large_for_memory_is_streamed_and_says_so(pets, monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    kept = load(pets)
+    monkeypatch.setattr(module, "fits_in_memory", lambda n_bytes: False)
+    streamed = load(pets)
+    assert isinstance(streamed.images, StreamedImages)
+    assert "do not fit" in capsys.readouterr().out
+    assert torch.equal(streamed.train.images[torch.arange(4)], kept.train.images[:4])
+    assert streamed.fingerprint == load(pets).fingerprint
+    (pets / "cat" / "empty.png").write_bytes(b"")
+    with pytest.raises(CourseError, match=r"empty\.png"):
+        load(pets)
+
+
+def write_nothing(root):
+    root.mkdir()
+
+
+def write_flat(root):
+    picture(root / "1.png")
+
+
+def write_one_class(root):
+    for i in range(5):
+        picture(root / "cat" / f"{i}.png")
+
+
+def write_empty_class(root):
+    write_one_class(root)
+    (root / "dog").mkdir()
+
+
+def write_too_few(root):
+    write_one_class(root)
+    picture(root / "dog" / "1.png")
+
+
+def write_stranger(root):
+    for name in ("cat", "dog"):
+        for i in range(4):
+            picture(root / "train" / name / f"{i}.png")
+            picture(root / "test" / name / f"{i}.png")
+    picture(root / "test" / "bird" / "1.png")
+
+
+def write_hollow_train(root):
+    for name in ("cat", "dog"):
+        (root / "train" / name).mkdir(parents=True)
+        for i in range(4):
+            picture(root / "test" / name / f"{i}.png")
+    picture(root / "train" / "cat" / "1.png")
+
+
+@pytest.mark.parametrize(
+    ("write", "problem"),
+    [
+        (write_nothing, "no folders of pictures.*one folder per class"),
+        (write_flat, "no folders of pictures"),
+        (write_one_class, "one class only, 'cat'"),
+        (write_empty_class, "No picture in .* for: dog"),
+        (write_too_few, r"Too few: dog \(1\)"),
+        (write_stranger, "bird is a class that .*train does not have"),
+        (write_hollow_train, "train has no picture for 1 of the classes"),
+    ],
+)
+def test_what_can_not_be_learnt_from_is_told(tmp_path, write, problem):
+    write(tmp_path / "own")
+    with pytest.raises(CourseError, match=problem):
+        load(tmp_path / "own")
+
+
+def test_a_file_or_a_name_that_is_no_set_is_told(tmp_path):
+    picture(tmp_path / "1.png")
+    with pytest.raises(CourseError, match="is a file"):
+        load(tmp_path / "1.png")
+    with pytest.raises(CourseError, match=r"did you mean 'emoji-google'\?.*elpv"):
+        load("emoji-gogle")
+    with pytest.raises(CourseError, match="is for elpv"):
+        load("digits", split="blocks")
