@@ -120,7 +120,7 @@ def test_a_set_too_large_for_memory_is_streamed_and_says_so(pets, monkeypatch, c
     monkeypatch.setattr(module, "fits_in_memory", lambda n_bytes: False)
     streamed = load(pets)
     assert isinstance(streamed.images, StreamedImages)
-    assert "do not fit" in capsys.readouterr().out
+    assert "don't fit" in capsys.readouterr().out
     assert torch.equal(streamed.train.images[torch.arange(4)], kept.train.images[:4])
     assert streamed.fingerprint == load(pets).fingerprint
     (pets / "cat" / "empty.png").write_bytes(b"")

@@ -22,12 +22,7 @@ DEFAULT_SIZE = 256
 
 
 def load_folder(
-    root: Path,
-    split_seed: int = 0,
-    *,
-    skip_bad: bool = False,
-    background: str = "white",
-    image_size: int | None = None,
+    root: Path, split_seed: int = 0, *, skip_bad: bool = False, background: str = "white", image_size: int | None = None
 ) -> ImageSet:
     """The pictures below `root` as uint8 (n, 3, size, size), by class and name; classes are the folders' names, sorted.
 
@@ -42,26 +37,28 @@ def load_folder(
         raise CourseError(f"{root} is a file. Give the folder that holds one folder per class.")
     classes, items = _find(root)
     files = [file for file, _, _ in items]
-    sizes = _read_or_name(partial(_size_of, files), range(len(files)))
-    bad = {i: problem for i, problem in enumerate(sizes) if isinstance(problem, CourseError)}
-    size = image_size or _common_size([s for s in sizes if not isinstance(s, CourseError)])
+    sizes = _read_or_name(lambda i: picture_size(files[i]), range(len(files)))
+    good = [i for i, found in enumerate(sizes) if not isinstance(found, CourseError)]
+    size = image_size or _common_size([sizes[i] for i in good])
     read = partial(_decode_item, tuple(map(str, files)), background, size)
-    good = [i for i in range(len(files)) if i not in bad]
-    streamed = not fits_in_memory(len(good) * 3 * size * size)
-    if not streamed:
-        images = dict(zip(good, _read_or_name(read, good), strict=True))
-        bad |= {i: problem for i, problem in images.items() if isinstance(problem, CourseError)}
-        good = [i for i in good if i not in bad]
-    _report(root, [str(bad[i]) for i in sorted(bad)], skip_bad)
+    problems = {i: found for i, found in enumerate(sizes) if isinstance(found, CourseError)}
+    if fits_in_memory(len(good) * 3 * size**2):
+        pixels = torch.empty(
+            len(good), 3, size, size, dtype=torch.uint8
+        )  # filled in place: a stack takes twice as much
+        outcome = _read_or_name(lambda row: pixels[row].copy_(read(good[row])), range(len(good)))
+        cut_off = {row: found for row, found in enumerate(outcome) if isinstance(found, CourseError)}
+        if cut_off:
+            problems |= {good[row]: found for row, found in cut_off.items()}
+            pixels = pixels[[row for row in range(len(good)) if row not in cut_off]]
+            good = [i for i in good if i not in problems]
+    else:
+        pixels = StreamedImages(read, torch.tensor(good), size, _state([files[i] for i in good], background))
+        if not os.environ.get("CI"):
+            print(f"{root.name}: {len(good)} pictures of {size} px don't fit into the free memory: read when needed.")
+    _report(root, [str(problems[i]) for i in sorted(problems)], skip_bad)
     labels = torch.tensor([items[i][1] for i in good], dtype=torch.int64)
     _check_classes(root, classes, labels)
-    if streamed:
-        _say(
-            f"{root.name}: {len(good)} pictures of {size} px do not fit into the free memory and are read when needed."
-        )
-        pixels = StreamedImages(read, torch.tensor(good), size, _state([files[i] for i in good], background))
-    else:
-        pixels = torch.stack([images[i] for i in good])
     return ImageSet(
         name=root.resolve().name,
         images=pixels,
@@ -91,9 +88,7 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     for part, folder in parts.items():
         for top in _folders(folder):
             if top.name not in classes:
-                raise CourseError(
-                    f"{top} is a class that {parts['train']} does not have: nothing could be learnt about it."
-                )
+                raise CourseError(f"{top} is a class that {parts['train']} does not have: it could not be learnt.")
             items += [(file, classes.index(top.name), part) for file in sorted(top.rglob("*")) if _counts(file)]
     return classes, items
 
@@ -104,10 +99,6 @@ def _folders(folder: Path) -> list[Path]:
 
 def _counts(file: Path) -> bool:
     return file.is_file() and not file.name.startswith(".") and file.name.lower() not in LEFT_BY_SYSTEMS
-
-
-def _size_of(files: list[Path], i: int) -> tuple[int, int]:
-    return picture_size(files[i])
 
 
 def _decode_item(files: tuple[str, ...], background: str, size: int, i: int) -> Tensor:
@@ -149,9 +140,7 @@ def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
         raise CourseError(f"No picture in {root} for: {', '.join(empty)}. Remove the empty folder or add pictures.")
     if len(classes) < 2:
-        raise CourseError(
-            f"{root} has one class only, {classes[0]!r}. To tell things apart takes at least two folders."
-        )
+        raise CourseError(f"{root} has one class only, {classes[0]!r}. To tell things apart takes two folders or more.")
     if few := [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 3]:
         raise CourseError(f"A class needs three pictures: to train, to choose and to test. Too few: {', '.join(few)}.")
 
@@ -161,11 +150,8 @@ def _split(root: Path, parts: np.ndarray, labels: np.ndarray, seed: int) -> Spli
     own = {part: np.flatnonzero(parts == part).astype(np.int64) for part in PARTS}
     if not len(own["train"]):
         return make_split(labels, seed=seed)
-    missing_classes = set(labels.tolist()) - set(labels[own["train"]].tolist())
-    if missing_classes:
-        raise CourseError(
-            f"{root}/train has no picture for {len(missing_classes)} of the classes that val or test show."
-        )
+    if unseen := set(labels.tolist()) - set(labels[own["train"]].tolist()):
+        raise CourseError(f"{root}/train has no picture for {len(unseen)} of the classes that val or test show.")
     if len(own["val"]) and len(own["test"]):
         return Split(**own)
     # Where the folder has its own test part, nothing more is cut off for one.
@@ -179,8 +165,3 @@ def _split(root: Path, parts: np.ndarray, labels: np.ndarray, seed: int) -> Spli
 def _state(files: list[Path], background: str) -> str:
     stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
     return hashlib.sha256(f"{background} {stats}".encode()).hexdigest()
-
-
-def _say(line: str) -> None:
-    if not os.environ.get("CI"):
-        print(line)

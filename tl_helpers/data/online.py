@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import datasets
-from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from tl_helpers import sources
 from tl_helpers.data.image_set import ImageSet
-from tl_helpers.data.images import StreamedImages, fits_in_memory, read_many
+from tl_helpers.data.images import StreamedImages, fit_square, fits_in_memory, read_many
 from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError
 
@@ -57,11 +57,13 @@ def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -
         positions |= {"train": cut.train, "val": cut.val}
     read = partial(_read, tuple(parts.values()), tuple(ends), size)
     n = int(ends[-1])
-    streamed = StreamedImages(read, torch.arange(n), size, f"{name} {size}")
-    fits = fits_in_memory(n * 3 * size * size)
+    images = StreamedImages(read, torch.arange(n), size, f"{name} {size}")
+    if fits_in_memory(n * 3 * size**2):
+        images = torch.empty(n, 3, size, size, dtype=torch.uint8)
+        read_many(lambda i: images[i].copy_(read(i)), range(n))
     return ImageSet(
         name=name,
-        images=torch.stack(read_many(read, range(n))) if fits else streamed,
+        images=images,
         labels=torch.from_numpy(np.concatenate(list(labels.values()))),
         classes=tuple(parts["train"].classes),
         names=tuple(f"{role} {i}" for role, part in parts.items() for i in range(len(part))),
@@ -83,8 +85,8 @@ def _open(name: str, arguments: dict) -> Dataset:
         return build(download=True)
     except (OSError, RuntimeError) as error:
         raise CourseError(
-            f"{name} is not on this machine and can't be downloaded ({error}). Without a network there are: emoji-google, "
-            "emoji-twitter, elpv, digits, and any folder of your own."
+            f"{name} is not on this machine and can't be downloaded ({error}). Without a network there are: "
+            "emoji-google, emoji-twitter, elpv, digits, and any folder of your own."
         ) from error
     finally:
         socket.setdefaulttimeout(before)
@@ -98,5 +100,4 @@ def _labels(part: Dataset) -> np.ndarray:
 def _read(parts: tuple[Dataset, ...], ends: tuple[int, ...], size: int, i: int) -> Tensor:
     which = int(np.searchsorted(ends, i, side="right")) - 1
     image: Image.Image = parts[which][i - int(ends[which])][0]
-    square = v2.functional.center_crop(v2.functional.resize(image.convert("RGB"), [size], antialias=True), [size, size])
-    return v2.functional.pil_to_tensor(square)
+    return fit_square(pil_to_tensor(image.convert("RGB")), size)

@@ -70,7 +70,7 @@ def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
     kept, cut = pairs[rng.integers(n_folds)]
     if not (len(kept) and len(cut)):
         raise CourseError(
-            f"The groups are too large to be cut into {n_folds} parts that stay whole: one part would be empty."
+            f"The groups are too large to be cut into {n_folds} parts that stay whole: one would be empty."
         )
     return items[kept], items[cut]
 
@@ -78,9 +78,7 @@ def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
 def _surplus(tested, groups, count, rng) -> np.ndarray:
     single = np.ones(len(tested), bool) if groups is None else np.bincount(groups)[groups[tested]] == 1
     if not 0 <= count <= single.sum():
-        raise CourseError(
-            f"A test set of {len(tested) - count} items can't be had: the nearest fold has {len(tested)}."
-        )
+        raise CourseError(f"A test set of {len(tested) - count} items can't be had: the nearest has {len(tested)}.")
     return rng.choice(tested[single], size=count, replace=False)
 
 
