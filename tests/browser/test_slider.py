@@ -28,14 +28,11 @@ SETTINGS = {
 }
 SLIDER = ".jp-OutputArea-output .noUi-handle"
 # the text and pictures that the cell shows, without the slider and its own number
-SHOWN = (
-    """() => {
-    const area = document.querySelector('%s').closest('.jp-OutputArea').parentElement.cloneNode(true);
+SHOWN = """slider => {
+    const area = document.querySelector(slider).closest('.jp-OutputArea').parentElement.cloneNode(true);
     area.querySelectorAll('.widget-slider').forEach(slider => slider.remove());
     return area.textContent + [...area.querySelectorAll('img')].map(image => image.src);
 }"""
-    % SLIDER
-)  # noqa: UP031 (JavaScript's braces)
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +132,10 @@ def test_moving_a_slider_changes_what_is_shown(notebook, tmp_path):
         page.wait_for_selector("text=Python 3 (ipykernel) | Idle")
         run_all(page)
         page.wait_for_selector(SLIDER)
-        before = page.evaluate(SHOWN)
+        before = page.evaluate(SHOWN, SLIDER)
         assert before.strip()
         move(page)
-        page.wait_for_function(f"before => ({SHOWN})() !== before", arg=before)
+        page.wait_for_function(f"([slider, before]) => ({SHOWN})(slider) !== before", arg=[SLIDER, before])
         here = (f"http://{host}/", f"ws://{host}/", "data:", "blob:")
         assert not [url for url in asked if not url.startswith(here)]
         browser.close()
