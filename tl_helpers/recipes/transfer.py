@@ -54,6 +54,7 @@ def transfer(
     augment: str = "none",
     label_smoothing: float = 0.1,
     rate_decay: float = 0.7,
+    images: int | None = None,
     hardware: Hardware | None = None,
     checkpoint: Path | str | None = None,
 ) -> Result:
@@ -72,6 +73,7 @@ def transfer(
         size: pixels a side, the backbone's own where not given.
         augment: a name out of `data.AUGMENTATIONS`.
         rate_decay: each stage below the head learns this many times as fast as the one above.
+        images: train on at most about so many images, the same number of each class where it has them; None for all.
         checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
 
     Raises:
@@ -83,11 +85,15 @@ def transfer(
     model.trained_size = size
     folder = Path(checkpoint) if checkpoint else None
     settings = Settings(epochs, lr=lr or RATES[recipe], label_smoothing=label_smoothing)
+    if images is not None and images < len(data.train):
+        parts = {"train": data.train.few(max(1, images // len(data.classes)), seed), "val": data.val}
+    else:
+        parts = {"train": data.train, "val": data.val}
     result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
     if recipe in ("probe", "lp-ft"):
-        _linear_probe(model, data, size, hardware, result)
+        _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
-        _all_layers(model, data, settings, augment, rate_decay, batch_size, seed, hardware, folder, result)
+        _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result)
     result.seconds = time.perf_counter() - start
     if folder:
         result.checkpoint = folder / "model.safetensors"
@@ -95,14 +101,12 @@ def transfer(
     return result
 
 
-def _linear_probe(model, data, size, hardware, result) -> None:
+def _linear_probe(model, parts, size, hardware, result) -> None:
     """Give the head the weights of a logistic regression on the frozen backbone's features, and note how good it is."""
     start = time.perf_counter()
-    rows = {
-        part: features(model.backbone, getattr(data, part), size=size, hardware=hardware) for part in ("train", "val")
-    }
-    sets = {part: (rows[part], getattr(data, part).labels) for part in rows}
-    head = probe(sets["train"], sets["val"], classes=len(data.classes), weights=data.train.weights)
+    rows = {part: features(model.backbone, images, size=size, hardware=hardware) for part, images in parts.items()}
+    sets = {part: (rows[part], images.labels) for part, images in parts.items()}
+    head = probe(sets["train"], sets["val"], classes=len(result.classes), weights=parts["train"].weights)
     model.head.load_state_dict(head.state_dict())
     freeze(model.backbone)
     with torch.inference_mode():
@@ -115,7 +119,7 @@ def _linear_probe(model, data, size, hardware, result) -> None:
     model.eval()
 
 
-def _all_layers(model, data, settings, augment, rate_decay, batch_size, seed, hardware, folder, result) -> None:
+def _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics unless it starts at random."""
     from ..data import Batches, augmentation
 
@@ -125,8 +129,8 @@ def _all_layers(model, data, settings, augment, rate_decay, batch_size, seed, ha
         freeze_batch_norm(model.backbone)
     transform = None if augment == "none" else augmentation(augment, size)
     common = {"size": size, "workers": hardware.workers, "pin_memory": pinned}
-    train = Batches(data.train, batch_size=batch_size, augment=transform, shuffle=True, seed=seed, **common)
-    val = Batches(data.val, batch_size=64, **common)
+    train = Batches(parts["train"], batch_size=batch_size, augment=transform, shuffle=True, seed=seed, **common)
+    val = Batches(parts["val"], batch_size=64, **common)
     fitted = fit(
         model,
         train,
