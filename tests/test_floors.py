@@ -19,7 +19,8 @@ BELOW = {
     "engine": GROUND | {"data", "models"},
     "recipes": GROUND | {"data", "models", "engine"},
     "lessons": GROUND | {"data", "models", "engine", "recipes"},
-    "cli": GROUND | {"data", "models", "engine", "recipes"},
+    "doctor": GROUND,
+    "cli": GROUND | {"data", "models", "engine", "recipes", "doctor"},
     "__main__": {"cli"},
     "__init__": set(),  # the front door names everything, and loads it when asked
 }
