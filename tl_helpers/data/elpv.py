@@ -30,7 +30,7 @@ def load_elpv(split_seed: int = 0, split: str = "default") -> ImageSet:
     (int64: 0 mono, 1 poly).
 
     split="default": a quarter tests (656 cells; 1,968 are left, of which a seventh chooses), stratified by probability and
-    type. split="blocks": the file cut into 16 runs of neighbours that stay whole, four of them to test. The table names no
+    type. split="blocks": the file cut into 16 runs of neighbours that stay whole, about a quarter to test. The table names no
     module; the cells seem to stand in the modules' order, so the runs are an approximation of modules, no more. This split
     is the hard one: a linear probe (Lite0, 128 px) falls from 0.80 to 0.72.
     """
