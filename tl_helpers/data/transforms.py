@@ -4,7 +4,7 @@ from torchvision.transforms import v2
 
 from tl_helpers.errors import CourseError
 
-AUGMENTATIONS = ("none", "flip-crop", "colour", "shift", "cells")
+AUGMENTATIONS = ("none", "flip-crop", "colour", "trivial", "shift", "cells")
 
 
 def augmentation(name: str, size: int) -> v2.Transform:
@@ -12,6 +12,7 @@ def augmentation(name: str, size: int) -> v2.Transform:
 
     none: only brought to size. flip-crop: a random part of 60-100 % of the area, mirrored half of the time.
     colour: the same, with brightness, contrast and saturation jittered, and grey one time in ten.
+    trivial: flip-crop, then one of TrivialAugment's fourteen changes at a random strength (Müller and Hutter, 2021), on white.
     shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a side.
     cells: mirrored both ways, turned by quarters, a part of 80-100 %, contrast jittered: what may happen to a solar cell.
     Geometry comes first, so that colours are jittered on the small picture.
@@ -24,6 +25,8 @@ def augmentation(name: str, size: int) -> v2.Transform:
     if name == "colour":
         jitter = v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)
         return v2.Compose([_part(size, 0.6), mirror, jitter, v2.RandomGrayscale(0.1)])
+    if name == "trivial":
+        return v2.Compose([_part(size, 0.6), mirror, v2.TrivialAugmentWide(fill=255)])
     if name == "shift":
         move = v2.RandomAffine(degrees=10, translate=(0.08, 0.08), interpolation=v2.InterpolationMode.BILINEAR)
         return v2.Compose([*_to_square(size), move])

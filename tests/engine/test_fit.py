@@ -1,0 +1,190 @@
+"""The loop, on data small enough to check by hand and on real emoji where it matters."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import tl_helpers as tl
+from tl_helpers.data import Batches
+from tl_helpers.device import pick_device
+from tl_helpers.engine.fit import Settings, fit
+from tl_helpers.engine.metrics import measure, predict
+from tl_helpers.errors import CourseError
+
+CPU = pick_device("cpu", precision="fp32")
+
+
+def points(n=13, classes=3, seed=0):
+    labels = torch.arange(n) % classes
+    x = torch.randn(n, 4, generator=torch.Generator().manual_seed(seed)) + 3 * F.one_hot(labels, 4)
+    return TensorDataset(x, labels)
+
+
+def loader(n=13, batch_size=5, shuffle=False):
+    return DataLoader(points(n), batch_size=batch_size, shuffle=shuffle)
+
+
+def linear():
+    torch.manual_seed(0)
+    return nn.Linear(4, 3)
+
+
+def test_it_learns_and_history_rows_are_plain():
+    model = linear()
+    result = fit(model, loader(shuffle=True), loader(), Settings(20, lr=0.1), hardware=CPU)
+    assert result.val["accuracy"] == 1.0 and not model.training
+    row = result.history[0]
+    assert {
+        "phase",
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_balanced_accuracy",
+        "val_f1",
+        "lr",
+    } <= set(row)
+    assert all(isinstance(value, str | int | float) for value in row.values())
+
+
+def test_the_ragged_last_batch_counts_for_what_it_is():
+    model = linear()
+    x, y = points().tensors
+    expected = F.cross_entropy(model(x), y).item()
+    row = fit(model, loader(), loader(), Settings(1, lr=1e-12, keep="last"), hardware=CPU).history[0]
+    assert row["train_loss"] == pytest.approx(expected, rel=1e-5)
+    assert row["val_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_accumulating_batches_equals_one_large_batch():
+    one, many = linear(), linear()
+    settings = {"lr": 0.05, "clip": None, "schedule": "constant", "keep": "last"}
+    fit(one, loader(batch_size=13), loader(), Settings(3, **settings), hardware=CPU)
+    fit(many, loader(batch_size=5), loader(), Settings(3, accumulate=3, **settings), hardware=CPU)
+    torch.testing.assert_close(one.weight, many.weight, rtol=1e-4, atol=1e-6)
+
+
+def test_sample_weights_and_class_weights_change_the_gradient_as_repeating_samples_does():
+    x, y = points(6).tensors
+    weights = torch.tensor([1.0, 2, 1, 1, 2, 1])  # class 1 counts twice
+    settings = {"lr": 0.05, "clip": None, "schedule": "constant", "keep": "last"}
+    twice = torch.cat([torch.arange(6), torch.tensor([1, 4])])
+    trained = []
+    for data, extra in (
+        (TensorDataset(x, y, weights), {}),
+        (TensorDataset(x, y), {"class_weights": (1.0, 2.0, 1.0)}),
+        (TensorDataset(x[twice], y[twice]), {}),
+    ):
+        model = linear()
+        fit(model, DataLoader(data, batch_size=8), loader(), Settings(3, **settings, **extra), hardware=CPU)
+        trained.append(model.weight)
+    torch.testing.assert_close(trained[0], trained[1])
+    torch.testing.assert_close(trained[0], trained[2])
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    def weights(seed):
+        torch.manual_seed(99)  # what happened before must not matter
+        model = linear()
+        fit(model, loader(shuffle=True), loader(), Settings(2, lr=0.1, keep="last"), hardware=CPU, seed=seed)
+        return model.weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_best_weights_are_kept():
+    model = linear()
+    result = fit(model, loader(shuffle=True), loader(), Settings(15, lr=5.0, schedule="constant"), hardware=CPU)
+    assert result.val["accuracy"] == max(row["val_accuracy"] for row in result.history)
+    assert measure(*predict(model, loader(), CPU))["loss"] == pytest.approx(result.val["loss"])
+    assert result.history[result.best_epoch - 1]["val_loss"] == result.val["loss"]
+
+
+def test_patience_stops_early():
+    result = fit(linear(), loader(), loader(), Settings(50, lr=1e-12, patience=2), hardware=CPU)
+    assert len(result.history) == 3 and "no better" in result.ended
+
+
+def test_schedules_rise_and_fall():
+    for name in ("one-cycle", "cosine"):
+        rates = [Settings(1, schedule=name).rate(step, 100) for step in range(100)]
+        top = rates.index(max(rates))
+        assert max(rates) == pytest.approx(1.0) and top == 30
+        assert rates[:31] == sorted(rates[:31]) and rates[30:] == sorted(rates[30:], reverse=True)
+        assert 0 < rates[-1] < 0.01
+
+
+def test_a_test_set_is_refused_as_validation():
+    digits = tl.data.load("digits")
+    with pytest.raises(CourseError, match="Validation chooses"):
+        fit(linear(), Batches(digits.train, size=8), Batches(digits.test, size=8), Settings(1), hardware=CPU)
+
+
+def test_labels_without_a_logit_are_explained():
+    torch.manual_seed(0)
+    with pytest.raises(CourseError, match="head has 2 outputs"):
+        fit(nn.Linear(4, 2), loader(), loader(), Settings(1), hardware=CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice():
+    broken = TensorDataset(torch.full((4, 4), float("nan")), torch.tensor([0, 1, 2, 0]))
+    with pytest.raises(CourseError, match=r"loss became nan in epoch 1, batch 1, at a learning rate of"):
+        fit(linear(), DataLoader(broken, batch_size=2), loader(), Settings(1), hardware=CPU)
+
+
+def test_everything_frozen_is_explained():
+    model = linear().requires_grad_(False)
+    with pytest.raises(CourseError, match="frozen"):
+        fit(model, loader(), loader(), Settings(1), hardware=CPU)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": 1, "lr": 0}, {"epochs": 1, "schedule": "step"}])
+def test_wrong_settings_are_explained(wrong):
+    with pytest.raises(CourseError):
+        Settings(**wrong)
+
+
+def test_out_of_memory_halves_the_pieces_and_keeps_the_effective_batch(capsys):
+    class Small(nn.Linear):
+        """A device that holds three samples and no more."""
+
+        def forward(self, x):
+            if self.training and len(x) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    small, plain = Small(4, 3), linear()
+    settings = Settings(2, lr=0.05, keep="last")
+    for model in (small, plain):
+        fit(model, loader(batch_size=13), loader(), settings, hardware=CPU)
+    torch.testing.assert_close(small.weight, plain.weight, rtol=1e-4, atol=1e-6)
+    assert "effective batch size stays 13" in capsys.readouterr().out
+
+
+def test_inputs_may_be_a_dict():
+    class Text(nn.Linear):
+        def forward(self, batch):
+            return super().forward(batch["x"] * batch["mask"])
+
+    class Batched(list):
+        pass
+
+    x, y = points(6).tensors
+    batches = Batched([({"x": x, "mask": torch.ones_like(x)}, y)])
+    torch.manual_seed(0)
+    assert len(fit(Text(4, 3), batches, batches, Settings(2), hardware=CPU).history) == 2
+
+
+def test_frozen_bytes_do_not_change_while_the_head_learns():
+    emoji = tl.data.load("emoji-google")
+    model = tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(6))
+    tl.models.freeze(model.backbone)
+    before = model.backbone.fingerprint, model.head.weight.detach().clone()
+    train, val = Batches(emoji.train.few(3), size=64, shuffle=True), Batches(emoji.val.few(2), size=64)
+    fit(model, train, val, Settings(2, lr=0.01, weight_decay=0.5), hardware=CPU)
+    assert model.backbone.fingerprint == before[0]
+    assert not torch.equal(model.head.weight, before[1])

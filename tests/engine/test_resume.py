@@ -1,0 +1,126 @@
+"""A training that was killed and goes on ends bit for bit like one that was never stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tl_helpers.device import pick_device
+from tl_helpers.engine import checkpoint
+from tl_helpers.engine.fit import Settings, fit
+from tl_helpers.errors import CourseError
+
+SCRIPT = Path(__file__).with_name("training_to_kill.py")
+
+
+def run(folder, *flags):
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(folder), *flags], env={**os.environ, "CI": "1"})
+
+
+@pytest.mark.parametrize("layout", [(), ("--contiguous",)], ids=["channels_last", "contiguous"])
+def test_killed_and_resumed_is_bit_identical_with_never_stopped(tmp_path, layout):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(whole, *layout).wait() == 0
+    process = run(killed, "--slow", *layout)
+    deadline = time.monotonic() + 120
+    while not (killed / "training.safetensors").exists():
+        assert process.poll() is None and time.monotonic() < deadline, "the first epoch was never kept"
+        time.sleep(0.02)
+    time.sleep(0.5)  # into the middle of the second epoch
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "end.safetensors").exists()
+    _, state = checkpoint.load(killed / "training.safetensors")
+    assert state["epoch"] < 4
+    assert run(killed, *layout).wait() == 0
+    (one, first), (other, second) = (
+        checkpoint.load(whole / "end.safetensors"),
+        checkpoint.load(killed / "end.safetensors"),
+    )
+    assert first == second == {"epochs": [1, 2, 3, 4]}
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different
+
+
+def loader(n=12, classes=3):
+    data = torch.utils.data.TensorDataset(
+        torch.randn(n, 4, generator=torch.Generator().manual_seed(0)), torch.arange(n) % classes
+    )
+    return torch.utils.data.DataLoader(data, batch_size=5, shuffle=True)
+
+
+def train(path, seed=0, epochs=2, model=None, **settings):
+    torch.manual_seed(0)
+    model = model or nn.Linear(4, 3)
+    return fit(
+        model, loader(), loader(), Settings(epochs, **settings), hardware=pick_device("cpu"), seed=seed, checkpoint=path
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"epochs": 3}, "settings"), ({"seed": 1}, "seed"), ({"lr": 0.5}, "settings")]
+)
+def test_another_trainings_file_is_refused(tmp_path, change, named):
+    train(tmp_path / "t.safetensors")
+    with pytest.raises(CourseError, match=f"another training.*{named}"):
+        train(tmp_path / "t.safetensors", **change)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    first = train(tmp_path / "t.safetensors")
+    changed = (tmp_path / "t.safetensors").stat().st_mtime_ns
+    assert train(tmp_path / "t.safetensors").history == first.history
+    assert (tmp_path / "t.safetensors").stat().st_mtime_ns == changed
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "t.safetensors"
+    train(path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CourseError, match="t.safetensors"):
+        train(path)
+
+
+def test_optimiser_state_comes_back_in_the_layout_of_its_parameter(tmp_path):
+    layer = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.randn(2, 3, 8, 8)).sum().backward()
+    optimiser.step()
+    checkpoint.save(tmp_path / "o", checkpoint.optimiser_tensors(optimiser), {})
+    again = torch.optim.AdamW(layer.parameters(), fused=True)
+    checkpoint.load_optimiser(again, checkpoint.load(tmp_path / "o")[0])
+    for parameter in layer.parameters():
+        for key, value in optimiser.state[parameter].items():
+            assert torch.equal(value, again.state[parameter][key])
+            assert value.stride() == again.state[parameter][key].stride()
+
+
+def test_an_interruption_keeps_what_was_learnt_and_goes_on(tmp_path, capsys):
+    class Interrupted(nn.Linear):
+        calls = 0
+
+        def forward(self, x):
+            Interrupted.calls += 1
+            if Interrupted.calls == 5:  # in the second epoch: three batches and one validation... a batch later
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    model = Interrupted(4, 3)
+    path = tmp_path / "t.safetensors"
+    Interrupted.calls = -3  # an epoch has three training and three validation batches
+    result = train(path, model=model, epochs=3)
+    assert result.ended == "interrupted" and len(result.history) == 1
+    assert "goes on from" in capsys.readouterr().out
+    assert torch.equal(model.weight, checkpoint.load(path)[0]["best/weight"])
+    Interrupted.calls = 10
+    resumed, plain = train(path, model=Interrupted(4, 3), epochs=3), train(None, epochs=3)
+    drop = lambda rows: [{k: v for k, v in row.items() if k != "seconds"} for row in rows]  # noqa: E731
+    assert drop(resumed.history) == drop(plain.history)
