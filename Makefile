@@ -65,7 +65,7 @@ demo: setup
 test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	$(PY) -m pytest --cov
+	$(PY) -m pytest --cov=tl_helpers
 	TL_BUDGET=ci CI=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \
 	  --nbval-cell-timeout=300 -n 2 --dist loadscope notebooks/
 
