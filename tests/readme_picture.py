@@ -1,0 +1,40 @@
+"""Make the README's picture, `notebooks/images/one_picture_each.png`: python tests/readme_picture.py
+
+Each of Twitter's emoji gets the nearest of Google's by the features of EfficientNet-Lite0; nothing is trained. Notebook 01
+explains it.
+"""
+
+from pathlib import Path
+
+import matplotlib
+
+import tl_helpers as tl
+
+PICTURE = Path(__file__).resolve().parents[1] / "notebooks" / "images" / "one_picture_each.png"
+NAMES = ["badger", "hamburger", "volcano", "onion", "ball of yarn", "horse", "full moon symbol", "closed book"]
+
+
+def main() -> None:
+    """Draw it and say how large it is."""
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    from tl_helpers.lessons.plots.canvas import png
+
+    google, twitter = tl.data.load("emoji-google"), tl.data.load("emoji-twitter")
+    backbone = tl.load_backbone("efficientnet_lite0")
+    known, new = (standardised(tl.features(backbone, drawn, size=128)) for drawn in (google, twitter))
+    tl.plots.neighbours(twitter, google, (new @ known.T).argmax(dim=1), show="all", names=NAMES)
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_bytes(png(plt.gcf()))
+    print(f"{PICTURE.name}: {PICTURE.stat().st_size:,} bytes")
+
+
+def standardised(features):
+    """Each feature with mean 0 and standard deviation 1 over an artist's drawings, then each row of length 1."""
+    features = (features - features.mean(dim=0)) / features.std(dim=0).clamp(min=1e-6)
+    return features / features.norm(dim=1, keepdim=True)
+
+
+if __name__ == "__main__":
+    main()
