@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import tl_helpers as tl
 from tl_helpers.data import Batches
 from tl_helpers.device import pick_device
-from tl_helpers.engine.fit import Settings, fit
+from tl_helpers.engine.fit import fit
 from tl_helpers.engine.metrics import measure, predict
+from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
 
 CPU = pick_device("cpu", precision="fp32")

@@ -13,7 +13,8 @@ from torch import nn
 
 from tl_helpers.device import pick_device
 from tl_helpers.engine import checkpoint
-from tl_helpers.engine.fit import Settings, fit
+from tl_helpers.engine.fit import fit
+from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
 
 SCRIPT = Path(__file__).with_name("training_to_kill.py")
@@ -84,7 +85,7 @@ def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "t.safetensors"
     train(path)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CourseError, match="t.safetensors"):
+    with pytest.raises(CourseError, match=r"t\.safetensors"):
         train(path)
 
 

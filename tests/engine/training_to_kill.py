@@ -12,7 +12,8 @@ import torch
 import tl_helpers as tl
 from tl_helpers.data import Batches, augmentation
 from tl_helpers.engine import checkpoint
-from tl_helpers.engine.fit import Settings, fit
+from tl_helpers.engine.fit import fit
+from tl_helpers.engine.settings import Settings
 
 folder, slow = Path(sys.argv[1]), "--slow" in sys.argv
 torch.set_num_threads(1)

@@ -18,46 +18,7 @@ from . import checkpoint as files
 from .metrics import check_labels, measure, predict, unpack
 from .progress import Progress, say
 from .resume import TrainingFile
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train. All of it is written into the checkpoint, and a resumed training must agree with it.
-
-    lr: the peak learning rate. weight_decay: AdamW's (Loshchilov and Hutter, 2019).
-    schedule: "one-cycle" (Smith and Topin, 2018), "cosine" with warm-up, or "constant".
-    warmup: share of all steps in which the rate rises. clip: the largest norm of the gradient, None for no limit.
-    accumulate: batches per optimiser step. patience: epochs without a better validation before stopping, None for never.
-    keep: "best" (validation accuracy, ties broken by loss) or "last" weights.
-    """
-
-    epochs: int
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    schedule: str = "one-cycle"
-    warmup: float = 0.3
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
-    clip: float | None = 1.0
-    accumulate: int = 1
-    patience: int | None = None
-    keep: str = "best"
-
-    def __post_init__(self):
-        if self.epochs < 1 or not self.lr > 0 or self.accumulate < 1:
-            raise CourseError(f"Training takes epochs ≥ 1, lr > 0 and accumulate ≥ 1, found {self}.")
-        if self.schedule not in ("one-cycle", "cosine", "constant") or self.keep not in ("best", "last"):
-            raise CourseError(f"schedule is one-cycle, cosine or constant and keep is best or last, found {self}.")
-
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate at `step` of `steps`, as a share of the peak, in (0, 1]."""
-        if self.schedule == "constant":
-            return 1.0
-        rise = max(1, round(self.warmup * steps))
-        low = 1 / 25 if self.schedule == "one-cycle" else 1 / rise
-        if step < rise:
-            return low + (1 - low) * (0.5 - 0.5 * math.cos(math.pi * step / rise))
-        return max(1e-4, 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+from .settings import Settings
 
 
 @dataclass

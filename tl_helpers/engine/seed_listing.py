@@ -8,8 +8,9 @@ from torch import nn
 
 from ..device import pick_device
 from ..errors import CourseError
-from .fit import Settings, fit
+from .fit import fit
 from .metrics import measure, predict
+from .settings import Settings
 
 
 def train_model(

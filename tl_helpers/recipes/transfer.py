@@ -10,9 +10,10 @@ from torch import nn
 
 from ..device import Hardware, pick_device
 from ..engine import checkpoint as files
-from ..engine.fit import Settings, fit
+from ..engine.fit import fit
 from ..engine.metrics import measure
 from ..engine.progress import say
+from ..engine.settings import Settings
 from ..errors import CourseError
 from ..models import Classifier, build, freeze, parameter_groups, unfreeze
 from .features import features
