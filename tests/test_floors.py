@@ -20,8 +20,7 @@ BELOW = {
     "recipes": GROUND | {"data", "models", "engine"},
     "lessons": GROUND | {"data", "models", "engine", "recipes"},
     "doctor": GROUND,
-    "doctor": GROUND | {"data", "models", "engine", "recipes"},
-    "cli": {"doctor"} | GROUND | {"data", "models", "engine", "recipes", "doctor"},
+    "cli": GROUND | {"data", "models", "engine", "recipes", "doctor"},
     "__main__": {"cli"},
     "__init__": set(),  # the front door names everything, and loads it when asked
 }

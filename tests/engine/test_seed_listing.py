@@ -1,0 +1,113 @@
+"""The article's second listing: given imports, folders, a batch size and weights=None, it runs as it is printed."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import tl_helpers as tl
+from tl_helpers.errors import CourseError
+
+LISTING = """
+data_transforms = {
+    'train': transforms.Compose([
+        transforms.RandomResizedCrop(224),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    ]),
+    'val': transforms.Compose([
+        transforms.Resize(256),
+        transforms.CenterCrop(224),
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    ])
+}
+image_datasets = {x: datasets.ImageFolder(os.path.join(data_dir, x), data_transforms[x])
+                  for x in ['train', 'val']}
+dataloaders = {x: torch.utils.data.DataLoader(image_datasets[x], batch_size=batch_size, shuffle=True, num_workers=4)
+               for x in ['train', 'val']}
+dataset_sizes = {x: len(image_datasets[x]) for x in ['train', 'val']}
+classes = image_datasets['train'].classes
+
+resnet = models.resnet18(weights=None)
+num_ftrs = resnet.fc.in_features
+resnet.fc = nn.Linear(num_ftrs, len(classes))
+
+device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+model_ft = train_model(device, dataloaders, dataset_sizes, classes, resnet, lr=0.001, weight_decay=0.01)
+
+testset = datasets.ImageFolder(os.path.join(target_data_dir, 'test'), transform=data_transforms['val'])
+testloader = torch.utils.data.DataLoader(testset, batch_size=batch_size, shuffle=False, num_workers=4)
+acc = test_model(model_ft, device, testloader)
+"""
+
+SETUP = """
+import os, sys, torch, torch.nn as nn
+from tl_helpers import test_model, train_model
+from torchvision import datasets, models, transforms
+data_dir, target_data_dir, batch_size = sys.argv[1], sys.argv[2], 8
+_train = train_model
+def train_model(*given, **named):
+    return _train(*given, **named, epochs=1)  # ten epochs by default, one is enough to see it run
+"""
+
+
+def few_folders(name, directory, per_class):
+    """A set as folders, thinned out, so that a test takes seconds."""
+    tl.data.as_folders(name, directory)
+    for part in ("train", "val", "test"):
+        for folder in (directory / part).iterdir():
+            for extra in sorted(folder.iterdir())[per_class:]:
+                extra.unlink()
+
+
+def test_the_second_listing_runs_on_source_and_target(tmp_path):
+    import subprocess
+    import sys
+
+    few_folders("emoji-google", tmp_path / "source", 2)
+    few_folders("emoji-twitter", tmp_path / "target", 2)
+    script = tmp_path / "listing.py"
+    body = SETUP + LISTING + "\nassert 0 <= acc <= 1 and len(testset) == 12\nprint('accuracy', acc)\n"
+    script.write_text(body.replace("num_workers=4", "num_workers=0"))  # four processes on two cores only cost time here
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "source"), str(tmp_path / "target")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+
+
+def loaders(n=12, classes=3, batch_size=5):
+    labels = torch.arange(n) % classes
+    data = TensorDataset(torch.randn(n, 4) + 4 * nn.functional.one_hot(labels, 4), labels)
+    return {part: DataLoader(data, batch_size=batch_size, shuffle=part == "train") for part in ("train", "val")}
+
+
+def test_a_share_in_the_unit_interval_with_a_ragged_last_batch():
+    torch.manual_seed(0)
+    data = loaders()
+    model = tl.train_model("cpu", data, {"train": 12, "val": 12}, "abc", nn.Linear(4, 3), lr=0.1)
+    with torch.no_grad():
+        x, y = data["val"].dataset.tensors
+        expected = (model(x).argmax(1) == y).float().mean().item()
+    assert tl.test_model(model, "cpu", data["val"]) == pytest.approx(expected)
+    assert expected > 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset_sizes": {"train": 10, "val": 12}}, "dataset_sizes"),
+        ({"dataloaders": {"train": None}}, "'train' and 'val'"),
+        ({"classes": ["cat"]}, "nothing to tell apart"),
+        ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
+    ],
+)
+def test_wrong_input_is_explained(change, message):
+    given = {"dataloaders": loaders(), "dataset_sizes": {"train": 12, "val": 12}, "classes": list("abc")}
+    given |= {"model": nn.Linear(4, 3), **change}
+    with pytest.raises(CourseError, match=message):
+        tl.train_model("cpu", **given)

@@ -1,0 +1,144 @@
+"""Recipes on a few real emoji at 64 pixels: what they promise, and what they say when they can't."""
+
+import pytest
+import torch
+
+import tl_helpers as tl
+from tl_helpers.errors import CourseError
+from tl_helpers.recipes.transfer import load_model
+
+SMALL = {"size": 64, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    return tl.data.load("emoji-google")
+
+
+def classifier(weights="default", classes=6):
+    torch.manual_seed(0)
+    return tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=weights), tl.heads.linear(classes))
+
+
+def test_features_are_kept_and_follow_weights_and_pixels(emoji, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl_helpers.recipes.features.cache_dir", lambda: tmp_path)
+    backbone, some = tl.load_backbone("efficientnet_lite0"), emoji.train.few(2)
+    first = tl.features(backbone, some, size=64)
+    assert first.shape == (12, 1280) and first.dtype == torch.float32
+    monkeypatch.setattr("tl_helpers.recipes.features.predict", None)  # whoever computes again fails
+    assert torch.equal(tl.features(backbone, some, size=64), first)
+    for change in ({"size": 96}, {"images": emoji.val.few(2)}):
+        with pytest.raises(TypeError):
+            tl.features(backbone, **{"images": some, "size": 64, **change})
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1e-3)
+    with pytest.raises(TypeError):
+        tl.features(backbone, some, size=64)
+    assert len(list((tmp_path / "features").iterdir())) == 1
+
+
+def test_probe_is_scikit_learns_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    rows = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) * 3 + 7
+    for classes in (2, 4):
+        labels = torch.arange(60) % classes
+        rows[:, 0] += labels
+        layer = tl.probe((rows, labels))
+        scaled = (rows - rows.mean(0)) / rows.std(0)
+        reference = LogisticRegression(C=0.01, max_iter=300).fit(scaled.numpy(), labels.numpy())
+        found = layer(rows).softmax(1).detach()
+        torch.testing.assert_close(
+            found, torch.tensor(reference.predict_proba(scaled.numpy())).float(), atol=1e-4, rtol=0
+        )
+
+
+def test_probe_leaves_a_class_without_training_rows_no_hope():
+    rows = torch.randn(20, 3)
+    layer = tl.probe((rows, torch.arange(20) % 2 * 2), classes=3)
+    assert layer.out_features == 3 and not (layer(rows).argmax(1) == 1).any()
+    with pytest.raises(CourseError, match="two classes"):
+        tl.probe((rows, torch.zeros(20, dtype=torch.long)))
+
+
+def test_the_probe_recipe_moves_the_head_alone_and_beats_chance(emoji):
+    model = classifier()
+    before = model.backbone.fingerprint
+    result = tl.transfer(model, emoji, "probe", epochs=1, images=120, size=64)
+    assert model.backbone.fingerprint == before
+    assert result.val["accuracy"] > max(emoji.val.class_counts().values()) / len(emoji.val)
+    assert [row["phase"] for row in result.history] == ["probe"]
+
+
+def test_lp_ft_starts_from_the_probe_and_batch_norm_rests(emoji):
+    model = classifier()
+    statistics = {k: v.clone() for k, v in model.state_dict().items() if "running_" in k or "num_batches" in k}
+    stem = next(model.backbone.parameters()).detach().clone()
+    result = tl.transfer(model, emoji, "lp-ft", epochs=1, images=48, augment="colour", **SMALL)
+    assert [row["phase"] for row in result.history] == ["probe", "fine-tune"]
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in statistics.items())
+    assert not torch.equal(next(model.backbone.parameters()), stem)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_a_checkpoint_predicts_alone(emoji, tmp_path):
+    runs = []
+    for folder in ("one", "two"):
+        model = classifier()
+        result = tl.transfer(
+            model, emoji, "fine-tune", epochs=1, images=36, augment="trivial", checkpoint=tmp_path / folder, **SMALL
+        )
+        runs.append(result)
+    assert runs[0].val == runs[1].val
+    again, state = load_model(runs[0].checkpoint)
+    assert state["classes"] == list(emoji.classes) and state["size"] == 64
+    some = emoji.val.few(2)
+    one, other = tl.evaluate(runs[1].model, some), tl.evaluate(again, some)
+    torch.testing.assert_close(one.probabilities, other.probabilities)
+    with pytest.raises(CourseError, match=r"model\.safetensors beside it"):
+        load_model(tmp_path / "one" / "training.safetensors")
+
+
+def test_transfer_never_touches_the_test_part(emoji):
+    class Guarded:
+        """The emoji, with a test part that nobody may ask for."""
+
+        name, classes, train, val = emoji.name, emoji.classes, emoji.train, emoji.val
+
+        @property
+        def test(self):
+            raise AssertionError("the test part was looked at")
+
+    tl.transfer(classifier(), Guarded(), "probe", epochs=1, images=24, size=64)
+
+
+def test_a_report_counts_every_image_once(emoji):
+    model = classifier()
+    some = emoji.test.few(3)
+    report = tl.evaluate(model, some, size=64, batch_size=7)
+    assert report.n == len(some) == report.confusion.sum()
+    assert report.accuracy == pytest.approx((report.predictions == some.labels).float().mean().item())
+    torch.testing.assert_close(report.probabilities.sum(1), torch.ones(len(some)))
+    chosen = report.probabilities[torch.arange(len(some)), some.labels]
+    torch.testing.assert_close(report.losses, -chosen.log(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "weights", "classes", "message"),
+    [
+        ("magic", "default", 6, "lp-ft"),
+        ("scratch", "default", 6, "weights=None"),
+        ("probe", "default", 5, "5 outputs"),
+    ],
+)
+def test_what_does_not_fit_is_explained(emoji, recipe, weights, classes, message):
+    with pytest.raises(CourseError, match=message):
+        tl.transfer(classifier(weights, classes), emoji, recipe, epochs=1, **SMALL)
+
+
+def test_a_second_probe_needs_no_network_pass(emoji, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl_helpers.recipes.features.cache_dir", lambda: tmp_path)
+    settings = {"epochs": 1, "images": 60, "size": 64}
+    first = tl.transfer(classifier(), emoji, "probe", **settings)
+    monkeypatch.setattr("tl_helpers.recipes.features.predict", None)
+    second = tl.transfer(classifier(), emoji, "probe", **settings)
+    assert second.val == first.val

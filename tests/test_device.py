@@ -1,0 +1,78 @@
+"""Hardware is chosen, overridden and told in one line; seeds cover Python, NumPy and torch."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from tl_helpers import device
+from tl_helpers.budget import BUDGETS, pick_budget
+from tl_helpers.errors import CourseError
+
+
+def test_argument_comes_before_variable_and_the_line_says_why(monkeypatch):
+    monkeypatch.setenv("TL_DEVICE", "cpu")
+    chosen = device.pick_device()
+    assert chosen.device.type == "cpu" and "asked for" in chosen.line() and "channels_last" in chosen.line()
+    with pytest.raises(CourseError, match="not known"):
+        device.pick_device("abacus")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_missing_gpu_is_explained(monkeypatch):
+    monkeypatch.setenv("TL_DEVICE", "cuda")
+    with pytest.raises(CourseError, match="TL_DEVICE=cpu"):
+        device.pick_device()
+
+
+def test_precision_is_checked_and_autocasts():
+    with pytest.raises(CourseError, match="bf16"):
+        device.pick_device("cpu", precision="int3")
+    layer = torch.nn.Linear(4, 4)
+    with device.pick_device("cpu", precision="bf16").autocast():
+        assert layer(torch.ones(1, 4)).dtype == torch.bfloat16
+    with device.pick_device("cpu", precision="fp32").autocast():
+        assert layer(torch.ones(1, 4)).dtype == torch.float32
+
+
+def test_placing_changes_the_layout_and_sending_keeps_dicts():
+    hardware = device.pick_device("cpu")
+    layer = hardware.place(torch.nn.Conv2d(3, 8, 3))
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+    assert set(hardware.send({"a": torch.ones(1)})) == {"a"}
+
+
+def test_bf16_is_measured_once_and_never_under_ci(monkeypatch, tmp_path):
+    measured = []
+    monkeypatch.setattr(device, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(device, "_measure_bf16", lambda: measured.append(1) or 2.0)
+    monkeypatch.setenv("CI", "1")
+    hardware = device.pick_device("cpu")
+    assert device.for_extraction(hardware).precision == "fp32" and not measured
+    monkeypatch.delenv("CI")
+    assert device.for_extraction(hardware).precision == "bf16"
+    assert device.for_extraction(hardware).precision == "bf16" and len(measured) == 1
+    assert device.for_extraction(device.pick_device("cpu", deterministic=True)).precision == "fp32"
+    device.pick_device("cpu")  # and leaves torch as it was
+
+
+def test_the_measurement_gives_a_ratio():
+    assert 0.01 < device._measure_bf16() < 100
+
+
+def test_one_seed_for_all():
+    def draw():
+        device.seed_everything(3)
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    assert draw() == draw()
+
+
+def test_budgets_have_one_shape_and_a_clear_refusal(monkeypatch):
+    monkeypatch.setenv("TL_BUDGET", "ci")
+    assert pick_budget() is BUDGETS["ci"] and pick_budget("full").name == "full"
+    monkeypatch.delenv("TL_BUDGET")
+    assert pick_budget().name == "class"
+    with pytest.raises(CourseError, match="ci, class, full"):
+        pick_budget("huge")
