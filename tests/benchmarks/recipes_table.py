@@ -25,7 +25,7 @@ PLANS = {
         "recipes": {
             "probe": {"epochs": 1, "size": 128},
             "lp-ft": {"epochs": 10, "size": 128, "augment": "trivial"},
-            "scratch": {"epochs": 40, "size": 96, "augment": "trivial"},
+            "scratch": {"epochs": 30, "size": 96, "augment": "trivial"},
         },
     },
     "elpv": {
@@ -33,8 +33,8 @@ PLANS = {
         "target": None,
         "seeds": [0, 1, 2],
         "recipes": {
-            "probe": {"epochs": 1, "size": 160},
-            "lp-ft": {"epochs": 6, "size": 160, "augment": "cells"},
+            "probe": {"epochs": 1, "size": 128},
+            "lp-ft": {"epochs": 4, "size": 128, "augment": "cells"},
         },
     },
 }

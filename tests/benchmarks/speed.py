@@ -1,0 +1,197 @@
+"""How fast the course trains and extracts, beside the article's listing and beside what the hardware can do at most.
+
+    python tests/benchmarks/speed.py            about five minutes on two cores; writes data/results/speed.json
+    python tests/benchmarks/speed.py accuracy   time until a validation balanced accuracy of 0.80 on ELPV
+
+All variants run in one process, in turn, round after round, on the same photographs (ELPV, 160 px) and the same network
+(EfficientNet-Lite0 with ImageNet's weights). A figure is the median over rounds, in images per second; the ratios count.
+"""
+
+import datetime
+import json
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision import datasets, transforms
+
+import tl_helpers as tl
+from tl_helpers.data import Batches, augmentation
+from tl_helpers.engine.fit import fit
+from tl_helpers.engine.metrics import measure, predict
+from tl_helpers.engine.settings import Settings
+from tl_helpers.models import parameter_groups
+from tl_helpers.sources import root, write_atomically
+
+SIZE, BATCH, ROUNDS, IMAGES = 160, 32, 3, 256
+MEAN = STD = [0.5, 0.5, 0.5]
+CPU = tl.pick_device("cpu", precision="fp32")
+
+
+def classifier() -> nn.Module:
+    """Lite0 with a fresh linear head for two classes."""
+    torch.manual_seed(0)
+    return tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(2))
+
+
+def limit(images, labels, precision: str, channels_last: bool) -> float:
+    """Forward, backward, step on batches that are tensors already."""
+    hardware = replace(CPU, precision=precision, channels_last=channels_last)
+    model = hardware.place(classifier()).train()
+    optimiser = torch.optim.AdamW(model.parameters(), fused=True)
+    start = time.perf_counter()
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        optimiser.zero_grad()
+        with hardware.autocast():
+            loss = nn.functional.cross_entropy(model(x).float(), y)
+        loss.backward()
+        optimiser.step()
+    return len(labels) / (time.perf_counter() - start)
+
+
+def ours(train, val) -> float:
+    """`fit` as the recipes call it, augmentation included."""
+    model = classifier()
+    batches = Batches(train, batch_size=BATCH, size=SIZE, augment=augmentation("cells", SIZE), shuffle=True)
+    start = time.perf_counter()
+    fit(model, batches, Batches(val, size=SIZE), Settings(1), hardware=CPU, groups=parameter_groups(model, 1e-3))
+    return len(train) / (time.perf_counter() - start)
+
+
+def folder_loader(folder: Path, part: str, workers: int):
+    """The article's data path: PIL decodes every file in every epoch."""
+    steps = [transforms.RandomResizedCrop(SIZE), transforms.RandomHorizontalFlip()]
+    if part == "val":
+        steps = [transforms.Resize(SIZE), transforms.CenterCrop(SIZE)]
+    transform = transforms.Compose([*steps, transforms.ToTensor()])  # the network normalises inside
+    data = datasets.ImageFolder(folder / part, transform)
+    return torch.utils.data.DataLoader(data, BATCH, shuffle=part == "train", num_workers=workers)
+
+
+def listing_epoch(model, optimiser, loader) -> None:
+    """The article's loop: fp32, contiguous, one batch after the other."""
+    model.train()
+    for x, y in loader:
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+
+
+def listing(folder: Path, workers: int) -> float:
+    """Images per second of the article's loop."""
+    model, loader = classifier(), folder_loader(folder, "train", workers)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    start = time.perf_counter()
+    listing_epoch(model, optimiser, loader)
+    return len(loader.dataset) / (time.perf_counter() - start)
+
+
+def extraction(train, folder: Path, kind: str) -> float:
+    """Features a second: our way without its cache, or a plain loop over files."""
+    backbone = tl.load_backbone("efficientnet_lite0").eval()
+    start = time.perf_counter()
+    if kind == "ours":
+        CPU.place(backbone)
+        predict(backbone, ((x, torch.zeros_like(y)) for x, y, _ in Batches(train, batch_size=64, size=SIZE)), CPU)
+    else:
+        with torch.no_grad():
+            for x, _ in folder_loader(folder, "train", 4):
+                backbone(x)
+    return len(train) / (time.perf_counter() - start)
+
+
+def speed(folder: Path, elpv) -> dict:
+    """Every variant in turn, `ROUNDS` times."""
+    train = elpv.train
+    labels = train.labels
+    ready = train.resized(SIZE).float().div(255)
+    variants = {
+        f"limit {precision} {'channels_last' if last else 'contiguous'}": (limit, ready, labels, precision, last)
+        for precision in ("fp32", "bf16")
+        for last in (True, False)
+    }
+    variants |= {"ours": (ours, train, elpv.val.few(1))}
+    variants |= {f"listing, {workers} workers": (listing, folder, workers) for workers in (4, 2, 1, 0)}
+    variants |= {
+        "features ours": (extraction, train, folder, "ours"),
+        "features listing": (extraction, train, folder, ""),
+    }
+    runs = {name: [] for name in variants}
+    for _ in range(ROUNDS):
+        for name, (run, *given) in variants.items():
+            runs[name].append(run(*given))
+            print(f"{name}: {runs[name][-1]:.1f} images/s", flush=True)
+    median = {name: statistics.median(values) for name, values in runs.items()}
+    best_limit = max(value for name, value in median.items() if name.startswith("limit"))
+    best_listing = max(value for name, value in median.items() if name.startswith("listing"))
+    ratios = {
+        "ours / limit": median["ours"] / best_limit,
+        "ours / listing as printed (4 workers)": median["ours"] / median["listing, 4 workers"],
+        "ours / listing at its best": median["ours"] / best_listing,
+        "features: ours / listing": median["features ours"] / median["features listing"],
+    }
+    return {"images_per_second": median, "runs": runs, "ratios": ratios}
+
+
+def time_to_accuracy(folder: Path, elpv, goal: float = 0.80, most_epochs: int = 8) -> dict:
+    """Seconds of training until validation says `goal`: the probe and LP-FT of the course, and the listing."""
+    start = time.perf_counter()
+    result = tl.transfer(classifier(), elpv, "probe", epochs=1, size=SIZE)
+    ours = {"probe": time.perf_counter() - start, "balanced_accuracy": result.val["balanced_accuracy"]}
+    if result.val["balanced_accuracy"] < goal:
+        start = time.perf_counter()
+        result = tl.transfer(classifier(), elpv, "lp-ft", epochs=4, size=SIZE, augment="cells")
+        rows = [row["val_balanced_accuracy"] for row in result.history]
+        reached = next((i for i, value in enumerate(rows) if value >= goal), None)
+        ours["lp-ft rows"] = rows
+        ours["seconds"] = sum(row["seconds"] for row in result.history[: (reached or len(rows)) + 1])
+        ours["reached"] = reached is not None
+    model, loader, val = classifier(), folder_loader(folder, "train", 4), folder_loader(folder, "val", 0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    rows, start, spent = [], time.perf_counter(), 0.0
+    for _ in range(most_epochs):
+        listing_epoch(model, optimiser, loader)
+        spent = time.perf_counter() - start
+        rows.append(measure(*predict(model, val, CPU))["balanced_accuracy"])
+        print(f"listing: {rows[-1]:.3f} after {spent:.0f} s", flush=True)
+        if rows[-1] >= goal:
+            break
+    return {"goal": goal, "ours": ours, "listing": {"seconds": spent, "rows": rows, "reached": rows[-1] >= goal}}
+
+
+def main(what: str) -> None:
+    """Write the set as folders once, measure, and keep the figures."""
+    elpv = tl.data.load("elpv")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        tl.data.as_folders("elpv", folder)
+        if what == "accuracy":
+            found = time_to_accuracy(folder, elpv)
+        else:
+            some = elpv.train.few(IMAGES // 2)
+            kept = {f"{name}" for name in some.names}
+            for file in (folder / "train").rglob("*.png"):
+                if not any(file.stem.endswith(Path(name).stem) for name in kept):
+                    file.unlink()
+            found = speed(folder, replace_train(elpv, some))
+    name = "time_to_accuracy" if what == "accuracy" else "speed"
+    table = {"command": f"python tests/benchmarks/speed.py {what}".strip(), "hardware": CPU.line()}
+    table |= {"date": datetime.date.today().isoformat(), "size": SIZE, "batch": BATCH, **found}
+    write_atomically(root() / "data" / "results" / f"{name}.json", json.dumps(table, indent=1) + "\n")
+    print(json.dumps(found.get("ratios", found), indent=1))
+
+
+def replace_train(elpv, some):
+    """The set's parts, with `some` for training."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(train=some, val=elpv.val)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")
