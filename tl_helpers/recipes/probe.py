@@ -5,6 +5,7 @@ import warnings
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from ..engine.metrics import measure
@@ -44,7 +45,9 @@ def probe(
     layers = []
     for strength in strengths if val is not None else (0.01,):
         model = LogisticRegression(C=strength, max_iter=300)
-        with warnings.catch_warnings():  # a weakly regularised fit on few rows may stop short of its optimum: harmless
+        # One thread: the matrices are small, and BLAS threads that wait for each other took fifty times as long on two
+        # busy cores. A weakly regularised fit on few rows may stop short of its optimum: harmless.
+        with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(((rows - mean) / std).numpy(), labels.numpy(), None if weights is None else weights.numpy())
         layers.append(_as_layer(model, mean, std, classes))
