@@ -211,8 +211,11 @@ class _Run:
 
     def patience_is_over(self) -> bool:
         """Early stopping: no better validation for `patience` epochs."""
-        patience = self.settings.patience
-        over = patience is not None and self.epoch - self.result.best_epoch >= patience and self.epoch > 0
+        patience, rows = self.settings.patience, self.result.history
+        if patience is None or not rows:
+            return False
+        best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+        over = self.epoch - best["epoch"] >= patience
         if over:
             self.result.ended = f"no better validation for {patience} epochs"
         return over

@@ -85,7 +85,9 @@ def transfer(
     size = size or model.backbone.preprocess.size
     model.trained_size = size
     folder = Path(checkpoint) if checkpoint else None
-    settings = Settings(epochs, lr=lr or RATES[recipe], label_smoothing=label_smoothing)
+    # The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
+    # standard error of five points) would choose an epoch by luck.
+    settings = Settings(epochs, lr=lr or RATES[recipe], label_smoothing=label_smoothing, keep="last")
     if images is not None and images < len(data.train):
         parts = {"train": data.train.few(max(1, images // len(data.classes)), seed), "val": data.val}
     else:
