@@ -186,7 +186,7 @@ def test_doctor_says_what_to_do(project, capsys, monkeypatch):
     (project / "pyproject.toml").write_text(toml.replace('"timm>=1.0.20"', '"timm>=99", "no-such-package"'))
     monkeypatch.setattr(doctor, "SPARE_GB", 1e9)
     monkeypatch.setattr(doctor, "_answers", lambda store: True)
-    monkeypatch.setattr("tl_helpers.device.bf16_gain", lambda: 1.0)
+    monkeypatch.setattr("tl_helpers.device.bf16_gains", lambda: {"a backbone, this machine": 1.0})
     monkeypatch.setenv("TL_BUDGET", "boundless")
     assert cli.main(["doctor"]) == 2
     wrong = "\n".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("-- "))

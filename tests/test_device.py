@@ -46,19 +46,19 @@ def test_placing_changes_the_layout_and_sending_keeps_dicts():
 def test_bf16_is_measured_once_and_never_under_ci(monkeypatch, tmp_path):
     measured = []
     monkeypatch.setattr(device, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(device, "_measure_bf16", lambda: measured.append(1) or 2.0)
+    monkeypatch.setattr(device, "_measure_bf16", lambda forward: measured.append(1) or 2.0)
     monkeypatch.setenv("CI", "1")
     hardware = device.pick_device("cpu")
-    assert device.for_extraction(hardware).precision == "fp32" and not measured
+    assert device.for_extraction(hardware, "a use", None).precision == "fp32" and not measured
     monkeypatch.delenv("CI")
-    assert device.for_extraction(hardware).precision == "bf16"
-    assert device.for_extraction(hardware).precision == "bf16" and len(measured) == 1
-    assert device.for_extraction(device.pick_device("cpu", deterministic=True)).precision == "fp32"
+    assert device.for_extraction(hardware, "a use", None).precision == "bf16"
+    assert device.for_extraction(hardware, "a use", None).precision == "bf16" and len(measured) == 1
+    assert device.for_extraction(device.pick_device("cpu", deterministic=True), "a use", None).precision == "fp32"
     device.pick_device("cpu")  # and leaves torch as it was
 
 
 def test_the_measurement_gives_a_ratio():
-    assert 0.01 < device._measure_bf16() < 100
+    assert 0.01 < device._measure_bf16(lambda: torch.ones(64, 64) @ torch.ones(64, 64)) < 100
 
 
 def test_one_seed_for_all():

@@ -5,6 +5,7 @@ import os
 import platform
 import random
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -100,44 +101,43 @@ def pick_device(
     return Hardware(chosen, precision, channels_last, workers, deterministic, why)
 
 
-def for_extraction(hardware: Hardware) -> Hardware:
+def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) -> Hardware:
     """The same hardware with bf16 for features, where a measurement on this machine shows that it pays.
 
-    On a CPU bf16 pays only with avx512_bf16 or AMX (pytorch#86270), so it is measured, once per machine, torch and
-    thread count, and the verdict is kept: the same command gives the same numbers. Under CI and `deterministic`: fp32.
+    On a CPU bf16 pays only with avx512_bf16 or AMX (pytorch#86270), and not for every layer: so the pass itself is
+    measured, once per use, machine, torch and thread count, and the verdict is kept. The same command gives the same
+    numbers. Under CI and `deterministic`: fp32.
+
+    Args:
+        use: what is measured, such as a backbone's name and the images' size.
+        forward: one pass over a typical batch.
     """
     if hardware.device.type != "cpu" or hardware.deterministic or os.environ.get("CI"):
         return hardware
-    return replace(hardware, precision="bf16") if bf16_gain() > 1.2 else hardware
-
-
-def bf16_gain() -> float:
-    """How many times faster bf16 features come than fp32 ones on this CPU; measured once, kept in `data/cache`."""
-    kept = cache_dir() / "bf16.json"
-    machine = (
-        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
-    known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    machine = f"{use}, {platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    known = bf16_gains()
     if machine not in known:
-        known[machine] = round(_measure_bf16(), 2)
-        write_atomically(kept, json.dumps(known, indent=1))
-    return known[machine]
+        known[machine] = round(_measure_bf16(forward), 2)
+        write_atomically(cache_dir() / "bf16.json", json.dumps(known, indent=1))
+    return replace(hardware, precision="bf16") if known[machine] > 1.2 else hardware
 
 
-def _measure_bf16() -> float:
-    layer = torch.nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last).eval()
-    images = torch.randn(16, 128, 28, 28).to(memory_format=torch.channels_last)
+def bf16_gains() -> dict[str, float]:
+    """What was measured so far: how many times faster bf16 is than fp32, by use; kept in `data/cache`."""
+    kept = cache_dir() / "bf16.json"
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
 
-    def best_of(precision: str, tries: int = 7) -> float:
-        seconds = []
-        with torch.inference_mode(), Hardware(torch.device("cpu"), precision).autocast():
-            for _ in range(tries):
-                start = time.perf_counter()
-                layer(images)
-                seconds.append(time.perf_counter() - start)
-        return min(seconds)
 
-    return best_of("fp32") / best_of("bf16")
+def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:
+    best = {"fp32": float("inf"), "bf16": float("inf")}
+    with torch.inference_mode():
+        for _ in range(tries):
+            for precision in best:  # in turn, so that a busy moment hits both
+                with Hardware(torch.device("cpu"), precision).autocast():
+                    start = time.perf_counter()
+                    forward()
+                    best[precision] = min(best[precision], time.perf_counter() - start)
+    return best["fp32"] / best["bf16"]
 
 
 def seed_everything(seed: int) -> None:

@@ -87,12 +87,14 @@ def _torch() -> Iterator[str]:
 def _hardware() -> Iterator[str]:
     if "torch" not in sys.modules or "torchvision" not in sys.modules:
         return  # the line above says why
-    from tl_helpers.device import bf16_gain, pick_device
+    from tl_helpers.device import bf16_gains, pick_device
 
     hardware = pick_device()
     yield hardware.line()
     if hardware.device.type == "cpu":
-        yield f"bf16 features come {bf16_gain():.2f} times as fast as fp32 ones here; used for them from 1.2 on"
+        measured = [f"{use.split(',')[0]} {gain:.2f}" for use, gain in bf16_gains().items()]
+        told = ", ".join(measured) or "not yet; the first features of each backbone are"
+        yield f"bf16 for features, times as fast as fp32, used from 1.2 on: measured here {told}"
 
 
 def _budget() -> Iterator[str]:

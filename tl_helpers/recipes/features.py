@@ -34,13 +34,15 @@ def features(
     """
     from ..data import Batches
 
-    hardware = for_extraction(hardware or pick_device())
     size = size or backbone.preprocess.size
+    hardware = hardware or pick_device()
+    hardware.place(backbone).eval()
+    some = torch.zeros(16, 3, size, size, dtype=torch.uint8)
+    hardware = for_extraction(hardware, f"{backbone.name} {size} px", lambda: backbone(some))
     key = f"{backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
     kept = cache_dir() / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
     if kept.exists():
         return files.load(kept)[0]["features"]
-    hardware.place(backbone)
     batches = Batches(
         images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory
     )

@@ -165,12 +165,9 @@ def _number(value: Any) -> float:
 
 
 def _figure(value: float) -> str:
-    return (
-        f"{value:.0f}"
-        if abs(value) >= 100
-        else f"{value:.1f}"
-        if abs(value) >= 10
-        else f"{value:.2g}"
-        if abs(value) < 0.01
-        else f"{value:.2f}"
-    )
+    """A value as a reader wants it beside a bar: counts whole, shares with two digits behind the point."""
+    if abs(value) >= 100 or (abs(value) >= 2 and float(value).is_integer()):
+        return f"{value:.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2g}" if abs(value) < 0.01 else f"{value:.2f}"
