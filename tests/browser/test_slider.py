@@ -39,7 +39,7 @@ SHOWN = """slider => {
 def notebook():
     """The first notebook of the course with a slider."""
     for path in ALL_NOTEBOOKS:
-        if any(word in path.read_text("utf-8") for word in ("interact(", "Slider(", "slider(")):
+        if any(word in path.read_text("utf-8") for word in ("interact(", "Slider(", "browse_neighbours(")):
             return path
     pytest.fail("no notebook has a slider")
 
