@@ -24,8 +24,8 @@ PLANS = {
         "seeds": [0, 1, 2, 3, 4],
         "recipes": {
             "probe": {"epochs": 1, "size": 128},
-            "lp-ft": {"epochs": 8, "size": 128, "augment": "trivial"},
-            "scratch": {"epochs": 30, "size": 96, "augment": "trivial"},
+            "lp-ft": {"epochs": 6, "size": 128, "augment": "trivial"},
+            "scratch": {"epochs": 24, "size": 96, "augment": "trivial"},
         },
     },
     "elpv": {

@@ -53,6 +53,13 @@ def test_probe_is_scikit_learns_logistic_regression():
         )
 
 
+def test_a_feature_that_hardly_varies_is_not_blown_up():
+    rows = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
+    rows[:, 5] *= 1e-5
+    layer = tl.probe((rows, torch.arange(40) % 2))
+    assert layer.weight[:, 5].abs().max() < layer.weight[:, :5].abs().max()
+
+
 def test_probe_leaves_a_class_without_training_rows_no_hope():
     rows = torch.randn(20, 3)
     layer = tl.probe((rows, torch.arange(20) % 2 * 2), classes=3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..engine.metrics import measure
 from ..errors import CourseError
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 
 
 def probe(
@@ -25,7 +25,8 @@ def probe(
     """Fit a linear head on features; the best of several strengths of regularisation, chosen on `val`.
 
     Features are standardised on the training rows, and the standardisation is folded into the layer, so that the layer
-    takes plain features. Deterministic. Follows scikit-learn's LogisticRegression (L2, lbfgs).
+    takes plain features. A feature that hardly varies is not blown up: its deviation counts as half the mean deviation
+    at least. Otherwise the folded weights grow a hundredfold, and the first step of fine-tuning wrecks the network. Deterministic. Follows scikit-learn's LogisticRegression (L2, lbfgs).
 
     Args:
         train, val: features float32 (n, width) and labels int64 (n,). Without `val` the strength is 0.01.
@@ -41,7 +42,8 @@ def probe(
             f"A probe needs two classes or more; all {len(labels)} training labels are {labels[:1].tolist()}."
         )
     classes = classes or int(labels.max()) + 1
-    mean, std = rows.mean(0), rows.std(0).clamp(min=1e-6)
+    mean, std = rows.mean(0), rows.std(0)
+    std = std.clamp(min=max(1e-6, 0.5 * float(std.mean())))
     layers = []
     for strength in strengths if val is not None else (0.01,):
         model = LogisticRegression(C=strength, max_iter=300)
