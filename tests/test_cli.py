@@ -72,7 +72,7 @@ def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkey
     for part, n in (("test", 207), ("target", 207), ("val", 90)):
         assert set(found[part]) == {"accuracy", "balanced_accuracy", "f1", "n"} and found[part]["n"] == n
     assert f"accuracy          {found['test']['accuracy']:.3f}" in printed
-    assert found["seconds"] > 0 and 100 < found["peak_memory_mb"] < 4000
+    assert found["seconds"] > 0 and found["peak_memory_mb"] > 0
     assert cli.main(argv) == 0  # finished already: the same command says the same
     assert last_line(capsys)["test"] == found["test"]
     assert "differs in" in no(capsys, *argv, "--seed", 1)

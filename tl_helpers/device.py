@@ -54,9 +54,24 @@ class Hardware:
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model on the device, in channels_last where that is chosen. Works in place and returns the model."""
-        model = model.to(self.device)
-        return model.to(memory_format=torch.channels_last) if self.channels_last else model
+        """The model on the device, in the layout that is chosen, and torch set to work as chosen. In place; returns it."""
+        self.apply()
+        return model.to(self.device).to(
+            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
+        )
+
+    def apply(self) -> None:
+        """Set torch's own switches: TF32 and cudnn's search on CUDA, deterministic algorithms where asked for.
+
+        An operation that torch has in no deterministic form then warns and runs all the same.
+        """
+        exact = self.deterministic or self.precision == "fp32"
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
+            torch.backends.cudnn.benchmark = not self.deterministic
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
 
     def send(self, batch):
         """A tensor, or a dict of tensors, on the device; the copy does not block where memory is pinned."""
@@ -92,12 +107,6 @@ def pick_device(
         precision = "fp32" if exact else _default_precision(chosen)
     elif precision not in _DTYPES:
         raise CourseError(f"precision={precision!r} is not known; try one of {', '.join(_DTYPES)}.")
-    if chosen.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    torch.backends.cudnn.benchmark = chosen.type == "cuda" and not exact
     return Hardware(chosen, precision, channels_last, workers, deterministic, why)
 
 
@@ -158,12 +167,15 @@ def _best() -> str:
 def _checked(name: str) -> str:
     kind = name.split(":")[0]
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
-    if kind not in _KINDS:
+    number = name.removeprefix(kind).removeprefix(":")
+    if kind not in _KINDS or (name != kind and not number.isdigit()):
         raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
     if kind != "cpu" and not there[kind]():
         raise CourseError(
             f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or `doctor`."
         )
+    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        raise CourseError(f"There is no {name}: torch sees {torch.cuda.device_count()} CUDA devices, counted from 0.")
     return name
 
 

@@ -120,8 +120,10 @@ def test_schedules_rise_and_fall():
 
 def test_a_test_set_is_refused_as_validation():
     digits = tl.data.load("digits")
-    with pytest.raises(CourseError, match="Validation chooses"):
-        fit(linear(), Batches(digits.train, size=8), Batches(digits.test, size=8), Settings(1), hardware=CPU)
+    good, test = Batches(digits.train, size=8), Batches(digits.test, size=8)
+    for train, val in ((good, test), (test, good), (good, DataLoader(digits.test)), (DataLoader(digits.test), good)):
+        with pytest.raises(CourseError, match="neither can be the test set"):
+            fit(linear(), train, val, Settings(1), hardware=CPU)
 
 
 def test_labels_without_a_logit_are_explained():
@@ -132,8 +134,31 @@ def test_labels_without_a_logit_are_explained():
 
 def test_a_loss_that_is_not_finite_stops_with_advice():
     broken = TensorDataset(torch.full((4, 4), float("nan")), torch.tensor([0, 1, 2, 0]))
-    with pytest.raises(CourseError, match=r"loss became nan in epoch 1, batch 1, at a learning rate of"):
+    with pytest.raises(CourseError, match=r"loss became nan in epoch 1, at step 1, at a learning rate of"):
         fit(linear(), DataLoader(broken, batch_size=2), loader(), Settings(1), hardware=CPU)
+
+
+def test_gradients_that_are_not_finite_are_noticed_and_nothing_broken_is_kept():
+    class Broken(nn.Linear):
+        def forward(self, x):
+            out = super().forward(x)
+            if out.requires_grad:
+                out.register_hook(lambda gradient: gradient * float("nan"))
+            return out
+
+    torch.manual_seed(0)
+    model = Broken(4, 3)
+    before = model.weight.detach().clone()
+    with pytest.raises(CourseError, match="on the validation set"):  # its only step breaks it, and no loss tells
+        fit(model, loader(batch_size=13), loader(), Settings(1), hardware=CPU)
+    assert torch.equal(model.weight, before)
+
+
+def test_no_batch_and_too_few_class_weights_are_explained():
+    with pytest.raises(CourseError, match="no batch"):
+        fit(linear(), DataLoader(points(3), batch_size=4, drop_last=True), loader(), Settings(1), hardware=CPU)
+    with pytest.raises(CourseError, match="class_weights has 2"):
+        fit(linear(), loader(), loader(), Settings(1, class_weights=(1.0, 1.0)), hardware=CPU)
 
 
 def test_everything_frozen_is_explained():
@@ -142,7 +167,10 @@ def test_everything_frozen_is_explained():
         fit(model, loader(), loader(), Settings(1), hardware=CPU)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": 1, "lr": 0}, {"epochs": 1, "schedule": "step"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"epochs": 1, "lr": 0}, {"epochs": 1, "schedule": "step"}, {"epochs": 1, "label_smoothing": 2}],
+)
 def test_wrong_settings_are_explained(wrong):
     with pytest.raises(CourseError):
         Settings(**wrong)
@@ -153,7 +181,7 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_effective_batch(capsys):
         """A device that holds three samples and no more."""
 
         def forward(self, x):
-            if self.training and len(x) > 3:
+            if len(x) > 3:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().forward(x)
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+import tl_helpers as tl
+from tl_helpers.data import Batches, augmentation
 from tl_helpers.device import pick_device
 from tl_helpers.engine import checkpoint
 from tl_helpers.engine.fit import fit
@@ -24,8 +26,11 @@ def run(folder, *flags):
     return subprocess.Popen([sys.executable, str(SCRIPT), str(folder), *flags], env={**os.environ, "CI": "1"})
 
 
-@pytest.mark.parametrize("layout", [(), ("--contiguous",)], ids=["channels_last", "contiguous"])
-def test_killed_and_resumed_is_bit_identical_with_never_stopped(tmp_path, layout):
+@pytest.mark.parametrize(
+    ("layout", "then"), [((), ("--contiguous",)), (("--contiguous",), ())], ids=["channels_last", "contiguous"]
+)
+def test_killed_and_resumed_is_bit_identical_with_never_stopped(tmp_path, layout, then):
+    """Resumed by a call that asks for the other layout: the checkpoint's own is what counts."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run(whole, *layout).wait() == 0
     process = run(killed, "--slow", *layout)
@@ -39,7 +44,7 @@ def test_killed_and_resumed_is_bit_identical_with_never_stopped(tmp_path, layout
     assert not (killed / "end.safetensors").exists()
     _, state = checkpoint.load(killed / "training.safetensors")
     assert state["epoch"] < 4
-    assert run(killed, *layout).wait() == 0
+    assert run(killed, *then).wait() == 0
     (one, first), (other, second) = (
         checkpoint.load(whole / "end.safetensors"),
         checkpoint.load(killed / "end.safetensors"),
@@ -125,3 +130,44 @@ def test_an_interruption_keeps_what_was_learnt_and_goes_on(tmp_path, capsys):
     resumed, plain = train(path, model=Interrupted(4, 3), epochs=3), train(None, epochs=3)
     drop = lambda rows: [{k: v for k, v in row.items() if k != "seconds"} for row in rows]  # noqa: E731
     assert drop(resumed.history) == drop(plain.history)
+
+
+def test_an_interruption_in_the_first_epoch_gives_the_starting_weights_back(tmp_path, capsys):
+    class Interrupted(nn.Linear):
+        def forward(self, x):
+            if self.training and len(x) == 2:  # the ragged last batch
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    model = Interrupted(4, 3)
+    before = model.weight.detach().clone()
+    result = train(tmp_path / "t.safetensors", model=model)
+    assert torch.equal(model.weight, before) and result.val == {}
+    assert "goes on" not in capsys.readouterr().out
+
+
+def test_other_data_of_the_same_length_is_another_training(tmp_path):
+    digits = tl.data.load("digits")
+    model = lambda: nn.Sequential(Scaled(), nn.Linear(64, 10))  # noqa: E731
+
+    def run_on(part, **changes):
+        batches = Batches(part, **{"size": 8, "batch_size": 50, "shuffle": True, **changes})
+        val = Batches(digits.val, size=8)
+        return fit(
+            model(), batches, val, Settings(1), hardware=pick_device("cpu"), checkpoint=tmp_path / "t.safetensors"
+        )
+
+    first, other = digits.train.subset(range(100)), digits.train.subset(range(100, 200))
+    run_on(first)
+    run_on(first)
+    for part, changes in ((other, {}), (first, {"augment": augmentation("shift", 8)}), (first, {"seed": 3})):
+        with pytest.raises(CourseError, match="differs in training data"):
+            run_on(part, **changes)
+
+
+class Scaled(nn.Module):
+    """Pictures as rows of numbers in 0..1."""
+
+    def forward(self, x):
+        return x.flatten(1).float() / 255

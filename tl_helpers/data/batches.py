@@ -1,5 +1,6 @@
 """Batches of a set: order and augmentation are a function of (seed, epoch), however many workers make them."""
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -64,6 +65,12 @@ class Batches:
 
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all that decides what the batches hold: pictures, order, size and augmentation."""
+        what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
+        return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last)).encode()).hexdigest()
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is this epoch's: its order and its augmentation."""

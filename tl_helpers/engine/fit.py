@@ -59,15 +59,15 @@ def fit(
         CourseError: a test set given as `val`, labels without a logit, a loss that is not finite, a checkpoint of
             another training.
     """
-    if getattr(val, "role", None) == "test":
+    if "test" in (_role(train), _role(val)):
         raise CourseError(
-            "Validation chooses, so it can't be the test set: pass data.val, and look at data.test once, last."
+            "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, and "
+            "look at data.test once, last."
         )
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase)
     kept = TrainingFile(checkpoint) if checkpoint else None
     if kept and kept.exists():
         run.restore(kept)
-    run.hardware.place(model)
     progress = Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)
     try:
         while run.epoch < settings.epochs and not run.patience_is_over():
@@ -76,8 +76,13 @@ def fit(
                 run.keep(kept)
     except KeyboardInterrupt:
         run.result.ended = "interrupted"
-        again = f" The same call goes on from {checkpoint}." if checkpoint else ""
-        say(f"Stopped by you in epoch {run.epoch + 1}; what was learnt until the last finished epoch is kept.{again}")
+        again = f" The same call goes on from {checkpoint}." if kept and kept.exists() else ""
+        say(
+            f"Stopped by you in epoch {run.epoch + 1}; the model has what {run.epoch} finished epochs taught it.{again}"
+        )
+    except CourseError:
+        run.finish()
+        raise
     finally:
         progress.close()
     run.finish()
@@ -91,8 +96,13 @@ class _Run:
         self.model, self.train, self.val, self.settings = model, train, val, settings
         self.hardware, self.seed, self.phase = hardware, seed, phase
         self.steps = math.ceil(len(train) / settings.accumulate)
-        self.result, self.epoch, self.pieces, self.best = FitResult(), 0, 1, None
+        self.result, self.epoch, self.pieces = FitResult(), 0, 1
         hardware.place(model)
+        self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
+        if not len(train):
+            raise CourseError(
+                "There is no batch to train on: the set is empty, or smaller than a batch with drop_last."
+            )
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
@@ -123,6 +133,8 @@ class _Run:
             weight += float(sum(w.sum() for _, _, w in taken))
             progress.step(loss=float(seen[0]) / max(1e-12, float(sum(w.sum() for _, _, w in taken))))
         figures = measure(*predict(self.model, self.val, self.hardware))
+        if not math.isfinite(figures["loss"]):
+            self._refuse(figures["loss"], "after its last batch, on the validation set")
         row = {"phase": self.phase, "epoch": self.epoch + 1}
         row |= {"train_loss": float(total[0]) / weight, "train_accuracy": float(total[1] / total[2])}
         row |= {f"val_{name}": value for name, value in figures.items()}
@@ -137,21 +149,21 @@ class _Run:
         while True:
             try:
                 seen = self._gradient(taken, step)
-                break
+                if self.settings.clip is not None:
+                    self.scaler.unscale_(self.optimiser)
+                    learning = [p for group in self.optimiser.param_groups for p in group["params"]]
+                    nn.utils.clip_grad_norm_(learning, self.settings.clip)
+                self.scaler.step(self.optimiser)
+                self.scaler.update()
+                return seen
             except torch.OutOfMemoryError:
-                self._smaller_pieces(max(len(labels) for _, labels, _ in taken))
-        if self.settings.clip is not None:
-            self.scaler.unscale_(self.optimiser)
-            learning = [p for group in self.optimiser.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(learning, self.settings.clip)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return seen
+                pass  # the exception holds the tensors of this try; memory comes free only when it is gone
+            self._smaller_pieces([len(labels) for _, labels, _ in taken])
 
     def _gradient(self, taken: list[tuple], step: int) -> Tensor:
         """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory asks for."""
         self.optimiser.zero_grad(set_to_none=True)
-        whole = float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken))
+        whole = max(1e-12, float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken)))
         seen = torch.zeros(3, device=self.hardware.device)
         for inputs, labels, weights in _in_pieces(taken, self.pieces):
             labels, weights = self.hardware.send(labels), self.hardware.send(weights)
@@ -163,35 +175,37 @@ class _Run:
                 logits.float(), labels, reduction="none", label_smoothing=self.settings.label_smoothing
             )
             loss = (losses * self._weights(labels, weights)).sum()
-            self._refuse_if_not_finite(loss, step)
+            if not torch.isfinite(loss):
+                self._refuse(loss.item(), f"at step {step + 1}")
             self.scaler.scale(loss / whole).backward()
             right = (logits.argmax(1) == labels).sum()
-            plain = (losses.detach() * weights).sum()
+            plain = (F.cross_entropy(logits.detach().float(), labels, reduction="none") * weights).sum()  # not smoothed
             seen += torch.stack([plain, right.float(), torch.tensor(float(len(labels)), device=plain.device)])
         return seen.cpu()
 
     def _weights(self, labels: Tensor, weights: Tensor) -> Tensor:
         if self.settings.class_weights is None:
             return weights
-        return weights * torch.tensor(self.settings.class_weights, device=labels.device)[labels]
+        known = torch.tensor(self.settings.class_weights, device=labels.device)
+        if int(labels.max()) >= len(known):
+            raise CourseError(f"class_weights has {len(known)} entries, but there is a label {int(labels.max())}.")
+        return weights * known[labels]
 
     def _set_rate(self, step: int) -> None:
         share = self.settings.rate(step, self.settings.epochs * self.steps)
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
             group["lr"] = peak * share
 
-    def _refuse_if_not_finite(self, loss: Tensor, step: int) -> None:
-        if not torch.isfinite(loss):
-            rate = max(group["lr"] for group in self.optimiser.param_groups)
-            raise CourseError(
-                f"The loss became {loss.item()} in epoch {self.epoch + 1}, batch {step + 1}, at a learning rate of "
-                f"{rate:.2g}. Try a tenth of the rate first; then look for images that are all one value or labels "
-                f"that are wrong, and for precision='fp32'."
-            )
+    def _refuse(self, loss: float, where: str) -> None:
+        rate = max(group["lr"] for group in self.optimiser.param_groups)
+        raise CourseError(
+            f"The loss became {loss} in epoch {self.epoch + 1}, {where}, at a learning rate of {rate:.2g}. Try a tenth of "
+            f"the rate first; then look for inputs that are no numbers and labels that are wrong, and try precision='fp32'."
+        )
 
-    def _smaller_pieces(self, largest: int) -> None:
+    def _smaller_pieces(self, sizes: list[int]) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        if self.pieces >= largest:
+        if self.pieces >= max(sizes):
             raise CourseError(
                 "One single image does not fit into the device's memory: take smaller images or TL_DEVICE=cpu."
             )
@@ -199,7 +213,7 @@ class _Run:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         say(
-            f"Out of memory: batches are now computed in {self.pieces} pieces. The effective batch size stays {largest}."
+            f"Out of memory: batches are now computed in {self.pieces} pieces. The effective batch size stays {sum(sizes)}."
         )
 
     def _choose(self, figures: dict[str, float]) -> None:
@@ -222,13 +236,14 @@ class _Run:
 
     def finish(self) -> None:
         """Leave the model with the chosen weights, in eval mode."""
-        if self.best is not None:
-            self.model.load_state_dict(self.best)
+        self.model.load_state_dict(self.best)
         self.model.eval()
 
     def keep(self, file: TrainingFile) -> None:
         """Write all that the next epoch needs."""
-        tensors = files.prefixed("model", self.model.state_dict()) | files.prefixed("best", self.best)
+        tensors = files.prefixed("model", self.model.state_dict())
+        if self.settings.keep == "best":
+            tensors |= files.prefixed("best", self.best)
         tensors |= files.prefixed("optimiser", files.optimiser_tensors(self.optimiser))
         state = {"epoch": self.epoch, "pieces": self.pieces, "result": asdict(self.result)}
         state |= {"scaler": self.scaler.state_dict()}
@@ -237,8 +252,9 @@ class _Run:
     def restore(self, file: TrainingFile) -> None:
         """Go on where `keep` left off, on the hardware settings it was kept with."""
         tensors, state, self.hardware = file.load(self._identity(), self.hardware)
+        self.hardware.place(self.model)  # before the optimiser, whose state takes on its parameters' layout
         self.model.load_state_dict(files.under("model", tensors))
-        self.best = files.under("best", tensors)
+        self.best = files.under("best", tensors) or files.snapshot(self.model)
         files.load_optimiser(self.optimiser, files.under("optimiser", tensors))
         self.scaler = self.hardware.scaler()
         self.scaler.load_state_dict(state["scaler"])
@@ -252,10 +268,17 @@ class _Run:
             "seed": self.seed,
             "phase": self.phase,
             "batches": len(self.train),
-            "data": getattr(self.train, "fingerprint", None),
+            "training data": getattr(self.train, "fingerprint", None),
+            "validation data": getattr(self.val, "fingerprint", None),
+            "model": getattr(self.model, "spec", None),
             "parameters": shapes,
             "peaks": self.peaks,
         }
+
+
+def _role(batches: Iterable) -> str | None:
+    """The role of what is behind batches, or behind a DataLoader: "train", "val", "test", or None where nobody knows."""
+    return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
 
 
 def _in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:

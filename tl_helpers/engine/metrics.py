@@ -27,14 +27,29 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     with torch.inference_mode():
         for batch in batches:
             inputs, labels, weights = unpack(batch)
-            with hardware.autocast():
-                logits = model(hardware.send(inputs))
-            gathered.append((logits.float().cpu(), labels, weights))
+            gathered.append((_logits(model, inputs, len(labels), hardware), labels, weights))
     if not gathered:
         raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
     logits, labels, weights = (torch.cat(column) for column in zip(*gathered, strict=True))
     check_labels(logits, labels)
     return logits, labels, weights
+
+
+def _logits(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
+    """Logits (n, classes) float32 on the CPU; where a batch does not fit into memory, its halves one after the other."""
+    try:
+        with hardware.autocast():
+            return model(hardware.send(inputs)).float().cpu()
+    except torch.OutOfMemoryError:
+        if n < 2:
+            raise CourseError(
+                "Not even one input fits into the device's memory: take smaller images, or TL_DEVICE=cpu."
+            ) from None
+    parts = []
+    for part in (slice(0, n // 2), slice(n // 2, n)):
+        half = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
+        parts.append(_logits(model, half, part.stop - part.start, hardware))
+    return torch.cat(parts)
 
 
 def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> dict[str, float]:

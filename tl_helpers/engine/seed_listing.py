@@ -40,7 +40,9 @@ def train_model(
     for part in ("train", "val"):
         if part not in dataloaders or part not in dataset_sizes:
             raise CourseError(f"train_model needs the parts 'train' and 'val', found {sorted(dataloaders)}.")
-        found = len(dataloaders[part].dataset)
+    for part in ("train", "val"):
+        loader = dataloaders[part]
+        found = len(loader.dataset) if hasattr(loader, "dataset") else loader.n
         if found != dataset_sizes[part]:
             raise CourseError(
                 f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples."

@@ -32,6 +32,14 @@ class Settings:
     def __post_init__(self):
         if self.epochs < 1 or not self.lr > 0 or self.accumulate < 1:
             raise CourseError(f"Training takes epochs ≥ 1, lr > 0 and accumulate ≥ 1, found {self}.")
+        if (
+            not 0 <= self.label_smoothing < 1
+            or not 0 < self.warmup < 1
+            or (self.patience is not None and self.patience < 1)
+        ):
+            raise CourseError(f"label_smoothing is in [0, 1), warmup in (0, 1) and patience at least 1, found {self}.")
+        if self.class_weights is not None:
+            object.__setattr__(self, "class_weights", tuple(float(weight) for weight in self.class_weights))
         if self.schedule not in ("one-cycle", "cosine", "constant") or self.keep not in ("best", "last"):
             raise CourseError(f"schedule is one-cycle, cosine or constant and keep is best or last, found {self}.")
 

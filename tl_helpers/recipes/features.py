@@ -1,14 +1,17 @@
 """Features extracted once and kept on disk, so that a second probe takes a moment."""
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
 import torch
+import torchvision
 from torch import Tensor
 
 from ..device import Hardware, for_extraction, pick_device
 from ..engine import checkpoint as files
 from ..engine.metrics import predict
+from ..errors import CourseError
 from ..models import Backbone
 from ..sources import cache_dir
 
@@ -39,10 +42,12 @@ def features(
     hardware.place(backbone).eval()
     some = torch.zeros(16, 3, size, size, dtype=torch.uint8)
     hardware = for_extraction(hardware, f"{backbone.name} {size} px", lambda: backbone(some))
-    key = f"{backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images
+    key = f"{versions} {backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
     kept = cache_dir() / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
     if kept.exists():
-        return files.load(kept)[0]["features"]
+        with contextlib.suppress(CourseError):  # a damaged file is computed again
+            return files.load(kept)[0]["features"]
     batches = Batches(
         images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory
     )

@@ -47,7 +47,7 @@ def transfer(
     data: "ImageSet",
     recipe: str = "lp-ft",
     *,
-    epochs: int,
+    epochs: int = 10,
     lr: float | None = None,
     seed: int = 0,
     size: int | None = None,
@@ -113,7 +113,7 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     model.head.load_state_dict(head.state_dict())
     freeze(model.backbone)
     with torch.inference_mode():
-        figures = {part: measure(head(rows[part]), labels) for part, (_, labels) in sets.items()}
+        figures = {p: measure(head(rows[p]), labels, parts[p].weights) for p, (_, labels) in sets.items()}
     row = {"phase": "probe", "epoch": 0}
     row |= {"train_loss": figures["train"]["loss"], "train_accuracy": figures["train"]["accuracy"]}
     row |= {f"val_{name}": value for name, value in figures["val"].items()}
