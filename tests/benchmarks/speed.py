@@ -28,7 +28,7 @@ from tl_helpers.engine.settings import Settings
 from tl_helpers.models import parameter_groups
 from tl_helpers.sources import root, write_atomically
 
-SIZE, BATCH, ROUNDS, IMAGES = 160, 32, 3, 256
+SIZE, BATCH, ROUNDS, IMAGES = 160, 32, 3, 128
 MEAN = STD = [0.5, 0.5, 0.5]
 CPU = tl.pick_device("cpu", precision="fp32")
 
