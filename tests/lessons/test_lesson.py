@@ -34,4 +34,5 @@ def test_the_same_random_numbers_each_time(capsys):
 def test_unknown_numbers_are_named(capsys):
     with pytest.raises(CourseError, match="no notebook 7; there are 00, 01"):
         lesson(7)
-    assert set(TITLES) == {"00", "01", "04", "07"}
+    notebooks = {path.name[:2] for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")}
+    assert notebooks <= set(TITLES)

@@ -7,8 +7,17 @@ from tl_helpers.errors import CourseError
 TITLES = {
     "00": "Start here",
     "01": "Transfer in five minutes",
+    "02": "Prepare the data",
+    "03": "Augment",
     "04": "Backbones",
+    "05": "Pretrain",
+    "06": "Heads and probes",
     "07": "Fine-tuning on images",
+    "08": "Fuse and search",
+    "09": "Text baselines",
+    "10": "Fine-tuning on text",
+    "11": "Reading comprehension",
+    "12": "Cluster features",
 }
 
 
