@@ -1,6 +1,7 @@
 """The opening cell: three lines, seeds, a budget."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
