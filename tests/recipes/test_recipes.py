@@ -1,5 +1,7 @@
 """Recipes on a few real emoji at 64 pixels: what they promise, and what they say when they can't."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -109,7 +111,8 @@ def test_transfer_never_touches_the_test_part(emoji):
     class Guarded:
         """The emoji, with a test part that nobody may ask for."""
 
-        name, classes, train, val = emoji.name, emoji.classes, emoji.train, emoji.val
+        name, classes, split = emoji.name, emoji.classes, emoji.split
+        train, val = emoji.train, emoji.val
 
         @property
         def test(self):
@@ -149,3 +152,13 @@ def test_a_second_probe_needs_no_network_pass(emoji, tmp_path, monkeypatch):
     monkeypatch.setattr("tl_helpers.recipes.features.predict", None)
     second = tl.transfer(classifier(), emoji, "probe", **settings)
     assert second.val == first.val
+
+
+def test_a_checkpoint_says_how_it_was_made_and_knows_its_classes_by_name(emoji, tmp_path):
+    result = tl.transfer(classifier(), emoji, "probe", images=12, seed=3, checkpoint=tmp_path, size=64)
+    model, state = load_model(result.checkpoint)
+    assert state["made"]["split"] == emoji.split.hash and state["made"]["seed"] == 3
+    assert state["made"]["hardware"].startswith("hardware: ")
+    renamed = dataclasses.replace(emoji.test.few(1), classes=tuple(reversed(emoji.classes)))
+    with pytest.raises(CourseError, match="in this order"):
+        tl.evaluate(model, renamed)

@@ -59,7 +59,7 @@ def evaluate(
         size: pixels a side; the size the model was trained at where it is not given, else its backbone's own.
 
     Raises:
-        CourseError: the set has labels for which the head has no output.
+        CourseError: the set has labels for which the head has no output, or other classes than the model learnt.
     """
     from ..data import Batches
 
@@ -74,6 +74,12 @@ def evaluate(
         raise CourseError(
             f"The head has {logits.shape[1]} outputs, {images.name} has {len(images.classes)} classes: "
             f"{', '.join(images.classes)}. Evaluate on a set with the classes it was trained on."
+        )
+    learnt = getattr(model, "class_names", images.classes)
+    if learnt != images.classes:
+        raise CourseError(
+            f"The model learnt the classes {', '.join(learnt)}, in this order; {images.name} has {', '.join(images.classes)}. "
+            "Class numbers would mean different things: give both sets the same class folders."
         )
     figures = measure(logits, labels)
     return Report(

@@ -1,7 +1,7 @@
 """Whole ways of transferring a pretrained network to new data: probe, fine-tune, LP-FT, and from scratch to compare."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class Result:
     seconds: float
     checkpoint: Path | None = None
     ended: str = "all epochs"
+    made: dict = field(default_factory=dict)  # what the figures hang on: data, split, seed, settings, hardware
 
 
 def transfer(
@@ -83,7 +84,7 @@ def transfer(
     _check(model, data, recipe)
     start, hardware = time.perf_counter(), hardware or pick_device()
     size = size or model.backbone.preprocess.size
-    model.trained_size = size
+    model.trained_size, model.class_names = size, data.classes
     folder = Path(checkpoint) if checkpoint else None
     # The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
     # standard error of five points) would choose an epoch by luck.
@@ -93,6 +94,14 @@ def transfer(
     else:
         parts = {"train": data.train, "val": data.val}
     result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
+    result.made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images}
+    result.made |= {
+        "augment": augment,
+        "batch_size": batch_size,
+        "rate_decay": rate_decay,
+        "settings": asdict(settings),
+    }
+    result.made |= {"hardware": hardware.line()}
     if recipe in ("probe", "lp-ft"):
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
@@ -163,12 +172,12 @@ def save_model(result: Result, path: Path) -> None:
     """One file that `load_model` reads alone: weights, what to build, classes, size, validation figures."""
     model = result.model
     state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
-    state |= {"recipe": result.recipe, "val": result.val, "history": result.history}
+    state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
     files.save(path, model.state_dict(), state)
 
 
 def load_model(path: Path | str) -> tuple[Classifier, dict]:
-    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`.
+    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`.
 
     Raises CourseError where the file is no such checkpoint.
     """
@@ -179,7 +188,7 @@ def load_model(path: Path | str) -> tuple[Classifier, dict]:
         )
     model = build(state["spec"])
     model.load_state_dict(tensors)
-    model.trained_size = state["size"]
+    model.trained_size, model.class_names = state["size"], tuple(state["classes"])
     return model.eval(), state
 
 
