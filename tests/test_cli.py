@@ -100,7 +100,7 @@ def test_what_the_help_offers_is_what_there_is():
 def test_a_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = [["elpv"], ["elpv", "--seed", "1"], ["elpv", "--split-seed", "1"], ["elpv", "--recipe", "probe"], ["digits"]]
-    folders = {cli._out(cli.parser().parse_args(["train", *run]), "class", 128, 4) for run in runs}
+    folders = {cli.train._out(cli.parser().parse_args(["train", *run]), "class", 128, 4) for run in runs}
     assert len(folders) == len(runs) and all(folder.parent.name == "runs" for folder in folders)
 
 

