@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..device import pick_device
+from ..device import Hardware, pick_device
 from ..errors import CourseError
 from .fit import fit
 from .metrics import measure, predict
@@ -51,16 +51,24 @@ def train_model(
         raise CourseError(
             f"There is nothing to tell apart: found the one class {list(classes)}. Two or more are needed."
         )
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
-    if last and last[0].out_features != len(classes):
-        raise CourseError(
-            f"The head has {last[0].out_features} outputs for {len(classes)} classes: replace the last layer by "
-            f"nn.Linear({last[0].in_features}, {len(classes)})."
-        )
-    settings = Settings(epochs=epochs, lr=lr, weight_decay=weight_decay)
     hardware = pick_device(device)
+    _check_head(model, dataloaders["val"], classes, hardware)
+    settings = Settings(epochs=epochs, lr=lr, weight_decay=weight_decay)
     fit(model, dataloaders["train"], dataloaders["val"], settings, hardware=hardware, seed=seed, checkpoint=checkpoint)
     return model
+
+
+def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Hardware) -> None:
+    """Ask the model itself how many logits it gives: its last linear layer need not be its head."""
+    model.eval()
+    hardware.place(model)
+    with torch.inference_mode():
+        outputs = model(hardware.send(next(iter(batches))[0][:1])).shape[1]
+    if outputs != len(classes):
+        raise CourseError(
+            f"The head has {outputs} outputs for {len(classes)} classes: replace the model's last layer by one with "
+            f"{len(classes)} outputs, such as nn.Linear(…, {len(classes)})."
+        )
 
 
 def test_model(model: nn.Module, device: torch.device | str, testloader) -> float:
