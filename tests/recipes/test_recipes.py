@@ -162,3 +162,15 @@ def test_a_checkpoint_says_how_it_was_made_and_knows_its_classes_by_name(emoji, 
     renamed = dataclasses.replace(emoji.test.few(1), classes=tuple(reversed(emoji.classes)))
     with pytest.raises(CourseError, match="in this order"):
         tl.evaluate(model, renamed)
+
+
+def test_what_a_reader_may_not_expect_is_said(emoji, capsys):
+    model = classifier()
+    tl.transfer(model, emoji, "probe", images=12, size=64)
+    assert capsys.readouterr().out == ""
+    tl.transfer(model, emoji, "probe", images=12, size=64)
+    assert "trained before" in capsys.readouterr().out
+    model = classifier()
+    tl.models.freeze(model.backbone)
+    tl.transfer(model, emoji, "fine-tune", epochs=1, images=12, size=64)
+    assert "what was frozen is unfrozen" in capsys.readouterr().out

@@ -84,6 +84,7 @@ def transfer(
     _check(model, data, recipe)
     start, hardware = time.perf_counter(), hardware or pick_device()
     size = size or model.backbone.preprocess.size
+    _tell(model, recipe)
     model.trained_size, model.class_names = size, data.classes
     folder = Path(checkpoint) if checkpoint else None
     # The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
@@ -111,6 +112,14 @@ def transfer(
         result.checkpoint = folder / "model.safetensors"
         save_model(result, result.checkpoint)
     return result
+
+
+def _tell(model, recipe) -> None:
+    """Say what a reader may not expect of a model that is not fresh."""
+    if getattr(model, "trained_size", None):
+        say("This model has been trained before: it goes on from the weights that it has now, not from the source's.")
+    elif recipe != "probe" and not all(parameter.requires_grad for parameter in model.parameters()):
+        say(f"{recipe} trains every layer, so what was frozen is unfrozen. To keep it frozen, train with tl.fit.")
 
 
 def _linear_probe(model, parts, size, hardware, result) -> None:
