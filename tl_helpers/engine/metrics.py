@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import f1_score, recall_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,11 +59,13 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
     """
     weights = torch.ones(len(labels)) if weights is None else weights
     losses = F.cross_entropy(logits, labels, reduction="none")
-    predicted = logits.argmax(1)
+    predicted, present = logits.argmax(1), labels.unique()
     return {
         "loss": float((losses * weights).sum() / weights.sum()),
         "accuracy": float((predicted == labels).float().mean()),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)) if len(labels.unique()) > 1 else 0.0,
+        "balanced_accuracy": float(recall_score(labels, predicted, labels=present, average="macro", zero_division=0.0))
+        if len(present) > 1
+        else 0.0,
         "f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
     }
 

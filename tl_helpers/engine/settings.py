@@ -11,9 +11,12 @@ class Settings:
     """How to train. All of it is written into the checkpoint, and a resumed training must agree with it.
 
     lr: the peak learning rate. weight_decay: AdamW's (Loshchilov and Hutter, 2019).
-    schedule: "one-cycle" (Smith and Topin, 2018), "cosine" with warm-up, or "constant".
+    schedule: "one-cycle" (Smith and Topin, 2018), "cosine" with warm-up, "slanted" (triangular: straight up, straight down
+        to 1/32; Howard and Ruder, 2018, with warmup=0.1), or "constant".
     warmup: share of all steps in which the rate rises. clip: the largest norm of the gradient, None for no limit.
     accumulate: batches per optimiser step. patience: epochs without a better validation before stopping, None for never.
+    ema: share that the moving average of the weights keeps at each step (Polyak and Juditsky, 1992), such as 0.99; the
+    average is what is validated and kept. None for the weights themselves.
     keep: "best" (validation accuracy, ties broken by loss) or "last" weights.
     """
 
@@ -27,6 +30,7 @@ class Settings:
     clip: float | None = 1.0
     accumulate: int = 1
     patience: int | None = None
+    ema: float | None = None
     keep: str = "best"
 
     def __post_init__(self):
@@ -38,16 +42,21 @@ class Settings:
             or (self.patience is not None and self.patience < 1)
         ):
             raise CourseError(f"label_smoothing is in [0, 1), warmup in (0, 1) and patience at least 1, found {self}.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise CourseError(f"ema is a share in (0, 1), such as 0.99, found {self.ema}.")
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", tuple(float(weight) for weight in self.class_weights))
-        if self.schedule not in ("one-cycle", "cosine", "constant") or self.keep not in ("best", "last"):
-            raise CourseError(f"schedule is one-cycle, cosine or constant and keep is best or last, found {self}.")
+        if self.schedule not in ("one-cycle", "cosine", "slanted", "constant") or self.keep not in ("best", "last"):
+            raise CourseError(f"schedule is one-cycle, cosine, slanted or constant, keep best or last, found {self}.")
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate at `step` of `steps`, as a share of the peak, in (0, 1]."""
         if self.schedule == "constant":
             return 1.0
         rise = max(1, round(self.warmup * steps))
+        if self.schedule == "slanted":
+            up = step / rise if step < rise else 1 - (step - rise) / max(1, steps - rise)
+            return (1 + 31 * up) / 32
         low = 1 / 25 if self.schedule == "one-cycle" else 1 / rise
         if step < rise:
             return low + (1 - low) * (0.5 - 0.5 * math.cos(math.pi * step / rise))
