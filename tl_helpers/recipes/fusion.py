@@ -1,0 +1,164 @@
+"""Fusing what two sources know, on kept features: a source and a target domain, two networks, all depths of one."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..device import Hardware, pick_device
+from ..engine.metrics import measure
+from ..errors import CourseError
+from ..models import Backbone
+from .probe import probe
+
+Rows = tuple[Tensor, Tensor]  # features float32 (n, width) and labels int64 (n,)
+
+
+def pooled(source: Rows, target: Rows, *, share: float | None = None) -> nn.Linear:
+    """One probe on the rows of both domains; a row is a row, whoever it comes from.
+
+    Args:
+        share: what the target's rows count for together, in (0, 1), the source's count for the rest; None counts rows.
+    """
+    rows, labels = _together(source, target)
+    if share is None:
+        return probe((rows, labels), classes=_classes(source, target))
+    if not 0 < share < 1:
+        raise CourseError(f"The target's share lies between 0 and 1, found {share}.")
+    parts = [torch.full((len(part[1]),), w / len(part[1])) for part, w in ((source, 1 - share), (target, share))]
+    return probe((rows, labels), classes=_classes(source, target), weights=torch.cat(parts) * len(labels))
+
+
+def source_then_target(source: Rows, target: Rows, *, strength: float = 0.01) -> nn.Linear:
+    """A probe on the source, then learnt on by the target, with a spring that pulls it back to where it began.
+
+    The spring is L2-SP (Li, Grandvalet and Davoine, 2018): ordinary weight decay pulls towards zero, this one towards
+    the source's weights. `strength` is how much the target's losses count against it: 0 leaves the source's probe as
+    it is. Deterministic (L-BFGS on a convex function). Features are standardised on the source's rows.
+    """
+    head = probe(source, classes=_classes(source, target))
+    mean, std = source[0].mean(0), source[0].std(0)
+    std = std.clamp(min=max(1e-6, 0.5 * float(std.mean())))
+    rows, start = (target[0] - mean) / std, [head.weight.detach() * std, (head.bias + head.weight @ mean).detach()]
+    learnt = [tensor.clone().requires_grad_() for tensor in start]
+    optimiser = torch.optim.LBFGS(learnt, max_iter=200, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimiser.zero_grad()
+        spring = sum(((now - then) ** 2).sum() for now, then in zip(learnt, start, strict=True)) / 2
+        loss = strength * F.cross_entropy(F.linear(rows, *learnt), target[1], reduction="sum") + spring
+        loss.backward()
+        return loss
+
+    optimiser.step(objective)
+    with torch.no_grad():
+        head.weight.copy_(learnt[0] / std)
+        head.bias.copy_(learnt[1] - head.weight @ mean)
+    return head
+
+
+def concatenated(source: Rows, target: Rows) -> nn.Linear:
+    """Concatenated features: (common | source's own | target's own), for the classifier to share what can be shared.
+
+    A source row becomes (x, x, 0) and a target row (x, 0, x) (Daumé, "Frustratingly easy domain adaptation", 2007). On
+    a new target row the common and the target's own weights add up, so the result is a plain layer on plain features.
+    """
+    none = [torch.zeros_like(rows) for rows, _ in (source, target)]
+    wide_source = torch.cat([source[0], source[0], none[0]], dim=1)
+    wide_target = torch.cat([target[0], none[1], target[0]], dim=1)
+    wide = probe(_together((wide_source, source[1]), (wide_target, target[1])), classes=_classes(source, target))
+    width = source[0].shape[1]
+    head = nn.Linear(width, wide.out_features)
+    with torch.no_grad():
+        head.weight.copy_(wide.weight[:, :width] + wide.weight[:, 2 * width :])
+        head.bias.copy_(wide.bias)
+    return head
+
+
+def adapt_batch_norm(
+    backbone: Backbone, images, *, size: int | None = None, batch_size: int = 64, hardware: Hardware | None = None
+) -> Backbone:
+    """A copy of `backbone` whose batch norms hold the statistics of `images`; no label is used (AdaBN, Li et al., 2016).
+
+    Every weight stays. Means and variances are averaged over batches of `images`, a ragged last batch left out.
+
+    Raises:
+        CourseError: a set with the role "test" or "all", one smaller than a batch of two, a backbone without batch norm.
+    """
+    from ..data import Batches
+
+    if images.role in ("test", "all"):
+        raise CourseError(
+            f"Statistics are something learnt: take them from the train part, not from a set of role {images.role!r}."
+        )
+    size, hardware = size or backbone.preprocess.size, hardware or pick_device()
+    adapted = hardware.place(copy.deepcopy(backbone)).eval()
+    norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms or len(images) < 2:
+        raise CourseError(
+            f"{backbone.name} has {len(norms)} batch norms, the set {len(images)} images: nothing to adapt."
+        )
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch then averages over all batches alike
+        norm.train()
+    batches = Batches(images, batch_size=min(batch_size, len(images)), size=size, shuffle=True, drop_last=True)
+    with torch.inference_mode():
+        for inputs, _, _ in batches:
+            adapted(hardware.send(inputs))
+    return adapted.eval()
+
+
+def late_fusion(first: Tensor, second: Tensor, labels: Tensor) -> float:
+    """How much `first` should count in a weighted mean of two networks' probabilities, chosen on validation rows.
+
+    Args:
+        first, second: probabilities float32 (n, classes) of the validation rows. labels: int64 (n,).
+
+    Returns:
+        The weight out of 0, 0.1 … 1 with the smallest cross-entropy of ``weight * first + (1 - weight) * second``.
+    """
+    weights = [k / 10 for k in range(11)]
+    return min(weights, key=lambda w: measure((w * first + (1 - w) * second).clamp(min=1e-9).log(), labels)["loss"])
+
+
+class AllStages(nn.Module):
+    """A backbone whose features are the mean and the maximum of the maps of **every** stage, from stem to top, joined.
+
+    `features` takes it as it takes a backbone. An early fusion of depths: edges below, things above.
+    """
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        self.backbone, self.preprocess, self.name = backbone, backbone.preprocess, f"{backbone.name}-all-stages"
+
+    @property
+    def fingerprint(self) -> str:
+        """The key under which its features are kept."""
+        return f"all stages of {self.backbone.fingerprint}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images as the backbone takes them -> (b, twice the sum of the stages' channels)."""
+        maps = self.backbone.forward_stages(images).values()
+        return torch.cat([reduce(m) for m in maps for reduce in (_mean, _most)], dim=1)
+
+
+def _mean(maps: Tensor) -> Tensor:
+    return maps.mean((2, 3))
+
+
+def _most(maps: Tensor) -> Tensor:
+    return maps.amax((2, 3))
+
+
+def _together(source: Rows, target: Rows) -> Rows:
+    if source[0].shape[1:] != target[0].shape[1:]:
+        raise CourseError(
+            f"Source and target need features of one width; found {source[0].shape[1]} and {target[0].shape[1]}."
+        )
+    return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])
+
+
+def _classes(source: Rows, target: Rows) -> int:
+    return int(torch.cat([source[1], target[1]]).max()) + 1
