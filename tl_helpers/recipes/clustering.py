@@ -1,0 +1,258 @@
+"""Structure without labels: K-means and Gaussian mixtures on kept features, how many clusters, how good, what is in them.
+
+The clustering is scikit-learn's. What stands here: features made fit for distances, a clear sentence where no answer can
+be right, a curve with its spread instead of a bare number of clusters, and the same few questions asked of every result.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import sklearn
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn import metrics
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from ..errors import CourseError
+
+METHODS = ("kmeans", "minibatch", "gmm")
+COVARIANCES = ("full", "tied", "diag", "spherical")
+WIDEST = 50  # columns a mixture is fitted on: a full covariance of 384 has 74,000 numbers a cluster
+SAMPLE = 100_000  # rows a mixture (and a PCA) is fitted on, at most
+CHUNK = 50_000  # rows looked at together
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Which row belongs to which cluster. Clusters are numbered by size, the largest is 0.
+
+    labels: int64 (n,). centres: float32 (k, columns). points: float32 (n, columns), as they were clustered. model: the
+    fitted scikit-learn estimator (its own numbering). notes: what a reader has to know, such as a sample that was drawn.
+    """
+
+    method: str
+    labels: np.ndarray
+    centres: np.ndarray
+    points: np.ndarray
+    model: object
+    order: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def k(self) -> int:
+        return len(self.centres)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """int64 (k,): how many rows each cluster has."""
+        return np.bincount(self.labels, minlength=self.k)
+
+    @cached_property
+    def distances(self) -> np.ndarray:
+        """float32 (n,): how far each row is from its own centre."""
+        starts = range(0, len(self.points), CHUNK)
+        parts = (self.points[i : i + CHUNK] - self.centres[self.labels[i : i + CHUNK]] for i in starts)
+        return np.concatenate([np.linalg.norm(part, axis=1) for part in parts])
+
+    @cached_property
+    def sureness(self) -> np.ndarray:
+        """float32 (n,) in [0, 1]: a mixture's responsibility; else 1 - d1 / d2, the nearest centre against the second."""
+        found = np.ones(len(self.points), np.float32)
+        for i in range(0, len(self.points), CHUNK) if self.k > 1 else ():
+            part = self.points[i : i + CHUNK]
+            if self.method == "gmm":
+                found[i : i + CHUNK] = self.model.predict_proba(part).max(1)
+            else:
+                two = np.partition(metrics.pairwise_distances(part, self.centres), 1, axis=1)[:, :2]
+                found[i : i + CHUNK] = 1 - two[:, 0] / np.maximum(two[:, 1], 1e-12)
+        return found
+
+    def nearest(self, cluster: int, count: int = 8) -> np.ndarray:
+        """int64: the numbers of its `count` rows nearest to the centre, nearest first."""
+        own = np.flatnonzero(self.labels == cluster)
+        return own[np.argsort(self.distances[own], kind="stable")[:count]]
+
+    def least_sure(self, cluster: int, count: int = 8) -> np.ndarray:
+        """int64: the numbers of its `count` rows that might as well be elsewhere, the most doubtful first."""
+        own = np.flatnonzero(self.labels == cluster)
+        return own[np.argsort(self.sureness[own], kind="stable")[:count]]
+
+    def predict(self, points) -> np.ndarray:
+        """int64 (m,): the clusters of further rows, prepared as these were."""
+        return self.order[self.model.predict(as_rows(points))]
+
+
+def as_rows(features) -> np.ndarray:
+    """float32 (n, columns) of a tensor or array; CourseError for another shape, no row, or a value that is not finite."""
+    rows = features.detach().cpu().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise CourseError(
+            f"Clustering needs features of shape (rows, columns), one at least of each; found {rows.shape}."
+        )
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    # a sum is quick, and finite only if all are; where it is not (it may overflow, too), each row is looked at
+    if not np.isfinite(rows.sum(dtype=np.float64)):
+        bad = np.flatnonzero(~np.isfinite(rows).all(1))
+        if len(bad):
+            raise CourseError(
+                f"{len(bad)} of {len(rows)} rows hold NaN or infinity, the first is row {bad[0]}. A distance to them means "
+                "nothing: leave those rows out, or look at how their features were made."
+            )
+    return rows
+
+
+def prepare(features, *, unit: bool = True, standardise: bool = False, components: int | None = WIDEST) -> np.ndarray:
+    """Features made fit for distances: float32 (n, columns). A column that is the same in every row comes to nothing.
+
+    Args:
+        features: (n, width), a tensor or array.
+        standardise: every column to mean 0 and deviation 1 first, so that no column is loud only by its unit.
+        unit: every row to length 1, so that the direction counts (a distance² is then 2 - 2 · cosine).
+        components: of a PCA at the end, fitted on at most 100,000 rows; None leaves all columns.
+    """
+    rows = as_rows(features)
+    if standardise:
+        deviation = rows.std(0)
+        rows = (rows - rows.mean(0)) / np.where(deviation > 1e-6 * max(deviation.max(), 1e-30), deviation, np.inf)
+    if unit:
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    if components is None or components >= rows.shape[1] or len(rows) < 2:
+        return rows
+    learnt = _draw(len(rows), SAMPLE, 0)
+    pca = PCA(min(components, len(learnt)), random_state=0).fit(rows if len(learnt) == len(rows) else rows[learnt])
+    return np.concatenate([pca.transform(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
+
+
+def fit(
+    points,
+    k: int,
+    method: str = "kmeans",
+    *,
+    seed: int = 0,
+    restarts: int = 4,
+    covariance: str = "full",
+    sample: int = SAMPLE,
+    device: torch.device | str | None = None,
+) -> Clusters:
+    """Put every row into one of `k` clusters. The same points, seed and number of threads give the same clusters.
+
+    kmeans: Lloyd's steps from k-means++ starts (Arthur and Vassilvitskii, 2007), the best of `restarts` by inertia.
+    minibatch: the same from 4,096 rows a step (Sculley, 2010), for millions of rows. gmm: a mixture of Gaussians
+    by EM; it is fitted on `sample` rows drawn by the seed where there are more, which `notes` says, and all are assigned.
+
+    Args:
+        points: (n, columns) as `prepare` gives them; a mixture takes at most 50 columns.
+        covariance: of a mixture: "full", "tied" (one for all), "diag" or "spherical".
+        device: where a mixture is fitted; a GPU needs the variable SCIPY_ARRAY_API=1. K-means stays on the CPU.
+
+    Raises:
+        CourseError: k is not between 1 and the number of different rows, values that are not finite, an unknown method.
+    """
+    rows, notes = as_rows(points), []
+    _check(rows, k, method, covariance)
+    model = _model(k, method, seed, restarts, covariance, rows)
+    learnt = _draw(len(rows), sample, seed) if method == "gmm" else range(len(rows))
+    if len(learnt) < len(rows):
+        notes.append(f"The mixture was fitted on {len(learnt):,} of {len(rows):,} rows, drawn by seed {seed}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "MiniBatchKMeans is known", UserWarning)
+        _learn(model, rows if len(learnt) == len(rows) else rows[learnt], device)
+    if not getattr(model, "converged_", True):
+        notes.append(f"The mixture still moved after {model.max_iter} steps.")
+    own = model.predict(rows) if method == "gmm" else model.labels_
+    sizes = np.bincount(own, minlength=k)
+    order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
+    if len(order) < k:
+        notes.append(f"{k - len(order)} of {k} clusters hold no row, so {len(order)} are left.")
+    number = np.zeros(k, np.int64)
+    number[order] = np.arange(len(order))
+    centres = (model.means_ if method == "gmm" else model.cluster_centers_)[order].astype(np.float32)
+    return Clusters(method, number[own], centres, rows, model, number, tuple(notes))
+
+
+def evaluate(found, truth) -> dict[str, float]:
+    """How well clusters agree with labels that they never saw. NMI, V-measure, accuracy and shares lie in [0, 1].
+
+    nmi: mutual information over the mean entropy, which is the V-measure; homogeneity and completeness are its two halves.
+    ari: pairs put together or apart rightly, 0 for chance. accuracy: clusters and classes matched one to one for the most
+    hits (Kuhn's Hungarian method). largest_class: what one cluster for all would score there; always look at both.
+    """
+    labels, truth = (np.asarray(getattr(one, "labels", one)) for one in (found, truth))
+    if labels.shape != truth.shape or labels.ndim != 1 or not len(labels):
+        raise CourseError(
+            f"Every row needs a cluster and a label; found {labels.shape} clusters and {truth.shape} labels."
+        )
+    table = metrics.cluster.contingency_matrix(truth, labels)
+    homogeneity, completeness, v_measure = metrics.homogeneity_completeness_v_measure(truth, labels)
+    return {
+        "nmi": float(v_measure),
+        "ari": float(metrics.adjusted_rand_score(truth, labels)),
+        "homogeneity": float(homogeneity),
+        "completeness": float(completeness),
+        "v_measure": float(v_measure),
+        "accuracy": float(table[linear_sum_assignment(-table)].sum() / len(truth)),
+        "largest_class": float(table.sum(1).max() / len(truth)),
+    }
+
+
+def _model(k: int, method: str, seed: int, restarts: int, covariance: str, rows: np.ndarray):
+    if method == "kmeans":
+        return KMeans(k, n_init=restarts, random_state=seed)
+    if method == "minibatch":
+        return MiniBatchKMeans(k, n_init=restarts, batch_size=4096, random_state=seed)
+    # the floor under every variance goes with the features' own scale: unit rows have variances of a thousandth
+    floor = max(1e-3 * float(rows[:SAMPLE].var(0).mean()), 1e-9)
+    return GaussianMixture(k, covariance_type=covariance, n_init=restarts, reg_covar=floor, random_state=seed)
+
+
+def _learn(model, rows: np.ndarray, device) -> None:
+    """Fit in place. A mixture on a GPU goes through scikit-learn's array API, and comes back as NumPy arrays."""
+    if device is None or not isinstance(model, GaussianMixture) or torch.device(device).type == "cpu":
+        model.fit(rows)
+        return
+    if not os.environ.get("SCIPY_ARRAY_API"):
+        raise CourseError("A mixture on a GPU needs SCIPY_ARRAY_API=1 in the environment before Python starts.")
+    on_device(model, rows, torch.device(device))
+
+
+def on_device(model: GaussianMixture, rows: np.ndarray, device: torch.device) -> None:
+    """Fit a mixture on torch tensors of `device`; what it learnt is turned back into NumPy arrays."""
+    model.set_params(init_params="random_from_data")  # the start by K-means has no array API
+    with sklearn.config_context(array_api_dispatch=True):
+        model.fit(torch.from_numpy(rows).to(device))
+    for name, value in vars(model).items():
+        if isinstance(value, torch.Tensor):
+            setattr(model, name, value.cpu().numpy())
+
+
+def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
+    if method not in METHODS or covariance not in COVARIANCES:
+        wrong, there = (method, METHODS) if method not in METHODS else (covariance, COVARIANCES)
+        raise CourseError(f"{wrong!r} is not known; there are {', '.join(there)}.")
+    if method == "gmm" and rows.shape[1] > WIDEST:
+        raise CourseError(
+            f"A mixture of {rows.shape[1]} columns has more numbers to learn than rows to learn from. Call "
+            f"prepare(features, components={WIDEST}) first."
+        )
+    if not 1 <= k <= len(rows):
+        raise CourseError(
+            f"k = {k} clusters can't be made of {len(rows)} rows; k lies between 1 and the number of rows."
+        )
+    # the first rows tell nearly always; only where they repeat are all of them compared
+    if len(np.unique(rows[: 10 * k], axis=0)) < k and (different := len(np.unique(rows, axis=0))) < k:
+        raise CourseError(
+            f"k = {k} clusters need {k} different rows, and only {different} of {len(rows)} differ. Take k = {different} at "
+            "most; or were the same items read twice?"
+        )
+
+
+def _draw(n: int, most: int, seed: int) -> np.ndarray:
+    """int64: all numbers below `n`, or `most` of them drawn by the seed, in order."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
