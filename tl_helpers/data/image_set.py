@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from tl_helpers.data.images import StreamedImages, fit_square, fits_in_memory
+from tl_helpers.data.labelled import Labelled, positions
 from tl_helpers.data.splits import Split
 from tl_helpers.errors import CourseError
 
-ROLES = ("all", "train", "val", "test")
-
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
+class ImageSet(Labelled):
     """Labelled pictures in a fixed order; also a torch map-style dataset: `image_set[i]` is (uint8 (C, H, W), label).
 
     images: uint8 (n, C, H, W), C = 1 or 3, or StreamedImages of that shape. labels: int64 (n,), positions in `classes`.
@@ -39,26 +38,11 @@ class ImageSet:
     split: Split | None = None
 
     def __post_init__(self) -> None:
-        n, shape = len(self.labels), tuple(self.images.shape)
+        shape = tuple(self.images.shape)
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise CourseError(f"images have to be uint8 (n, 1 or 3, H, W); found {self.images.dtype} {shape}.")
         columns = {"names": self.names, "weights": self.weights, "groups": self.groups, **self.columns}
-        wrong = {key: len(value) for key, value in columns.items() if value is not None and len(value) != n}
-        if shape[0] != n or wrong:
-            raise CourseError(
-                f"{n} labels need as many images and entries in each column; found {shape[0]} and {wrong}."
-            )
-        if self.labels.dtype != torch.int64 or (
-            n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes)
-        ):
-            raise CourseError(
-                f"labels have to be int64 from 0 to {len(self.classes) - 1}, one for each of the classes."
-            )
-        if self.role not in ROLES:
-            raise CourseError(f"role has to be one of {', '.join(ROLES)}; found {self.role!r}.")
-
-    def __len__(self) -> int:
-        return len(self.labels)
+        self._check_labels(shape[0], "images", columns)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         if not -len(self) <= index < len(self):
@@ -69,25 +53,9 @@ class ImageSet:
         _, channels, height, width = self.images.shape
         return f"ImageSet({self.name!r}, {self.role}: {len(self)} of {channels}x{height}x{width}, {len(self.classes)} classes)"
 
-    @functools.cached_property
-    def train(self) -> "ImageSet":
-        """What a model learns from."""
-        return self._part("train")
-
-    @functools.cached_property
-    def val(self) -> "ImageSet":
-        """What chooses: epochs, learning rates, recipes."""
-        return self._part("val")
-
-    @functools.cached_property
-    def test(self) -> "ImageSet":
-        """What is looked at once."""
-        return self._part("test")
-
     def subset(self, indices, role: str | None = None) -> "ImageSet":
         """The items at `indices` (integers or booleans, any sequence), in that order; `role` stays if not given."""
-        index = torch.as_tensor(indices)
-        index = index.nonzero().flatten() if index.dtype == torch.bool else index.to(torch.int64)
+        index = positions(indices)
         images = self.images.subset(index) if isinstance(self.images, StreamedImages) else self.images[index]
         return dataclasses.replace(
             self,
@@ -100,22 +68,6 @@ class ImageSet:
             role=role or self.role,
             split=None,
         )
-
-    def few(self, per_class: int, seed: int = 0) -> "ImageSet":
-        """`per_class` items of each class (all it has, if fewer), drawn by the seed, in the set's order.
-
-        Draws are nested: with one seed, `few(5)` holds all of `few(1)`, so a learning curve grows and never jumps.
-        """
-        if per_class < 1:
-            raise CourseError(f"few needs at least one item a class; found {per_class}.")
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        chosen = [order[self.labels[order] == label][:per_class] for label in range(len(self.classes))]
-        return self.subset(torch.cat(chosen).sort().values)
-
-    def class_counts(self) -> dict[str, int]:
-        """How many items each class has."""
-        counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
-        return dict(zip(self.classes, counts, strict=True))
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -146,10 +98,3 @@ class ImageSet:
     def fits(self, size: int) -> bool:
         """Whether the whole set at this size fits into the memory that is free now."""
         return fits_in_memory(len(self) * self.images.shape[1] * size**2)
-
-    def _part(self, role: str) -> "ImageSet":
-        if self.split is None:
-            raise CourseError(
-                f"This set is the {self.role!r} part of {self.name}; .train, .val and .test belong to the whole."
-            )
-        return self.subset(getattr(self.split, role), role)

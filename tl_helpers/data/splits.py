@@ -53,6 +53,11 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     return Split(train.astype(np.int64), chosen.astype(np.int64), tested.astype(np.int64))
 
 
+def cut(items: np.ndarray, labels, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two parts of `items` (positions in labels), stratified: what is kept, and about `share` of them, drawn by rng."""
+    return _cut(np.sort(items), np.asarray(labels), None, share, rng)
+
+
 def _share(test: float | int, labels: np.ndarray) -> float:
     return test if isinstance(test, float) else test / max(1, len(labels))
 

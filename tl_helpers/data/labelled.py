@@ -1,0 +1,77 @@
+"""What pictures and texts have in common as sets: parts by role, a few items of each class, how many each class has."""
+
+import functools
+from typing import Self
+
+import torch
+
+from tl_helpers.errors import CourseError
+
+ROLES = ("all", "train", "val", "test")
+
+
+class Labelled:
+    """A set with `name`, `labels` (int64 (n,)), `classes`, `role` and, as a whole, a `split`; it can take a `subset`."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def train(self) -> Self:
+        """What a model learns from."""
+        return self._part("train")
+
+    @functools.cached_property
+    def val(self) -> Self:
+        """What chooses: epochs, learning rates, recipes."""
+        return self._part("val")
+
+    @functools.cached_property
+    def test(self) -> Self:
+        """What is looked at once."""
+        return self._part("test")
+
+    def few(self, per_class: int, seed: int = 0) -> Self:
+        """`per_class` items of each class (all it has, if fewer), drawn by the seed, in the set's order.
+
+        Draws are nested: with one seed, `few(5)` holds all of `few(1)`, so a learning curve grows and never jumps.
+        """
+        if per_class < 1:
+            raise CourseError(f"few needs at least one item a class; found {per_class}.")
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        chosen = [order[self.labels[order] == label][:per_class] for label in range(len(self.classes))]
+        return self.subset(torch.cat(chosen).sort().values)
+
+    def class_counts(self) -> dict[str, int]:
+        """How many items each class has."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
+
+    def _part(self, role: str) -> Self:
+        if self.split is None:
+            raise CourseError(
+                f"This set is the {self.role!r} part of {self.name}; .train, .val and .test belong to the whole."
+            )
+        return self.subset(getattr(self.split, role), role)
+
+    def _check_labels(self, n: int, things: str, columns: dict) -> None:
+        """CourseError unless there are as many labels as things, each of a class, and as many entries in each column."""
+        wrong = {key: len(value) for key, value in columns.items() if value is not None and len(value) != len(self)}
+        if n != len(self) or wrong:
+            raise CourseError(
+                f"{len(self)} labels need as many {things} and entries in each column; found {n} and {wrong}."
+            )
+        if self.labels.dtype != torch.int64 or (
+            n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes)
+        ):
+            raise CourseError(
+                f"labels have to be int64 from 0 to {len(self.classes) - 1}, one for each of the classes."
+            )
+        if self.role not in ROLES:
+            raise CourseError(f"role has to be one of {', '.join(ROLES)}; found {self.role!r}.")
+
+
+def positions(indices) -> torch.Tensor:
+    """Integers or booleans in any sequence, as int64 positions."""
+    index = torch.as_tensor(indices)
+    return index.nonzero().flatten() if index.dtype == torch.bool else index.to(torch.int64)

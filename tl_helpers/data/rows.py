@@ -1,0 +1,115 @@
+"""Rows of a CSV, TSV or JSONL file: read strictly, and what is wrong with them said by line."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tl_helpers.errors import CourseError
+
+ENDINGS = (".csv", ".tsv", ".jsonl")
+LONGEST = 1_000_000  # characters of a document: a longer one is an unclosed quote, or not one document
+USUAL = (("text", "document", "content", "sentence", "review"), ("label", "category", "class", "target", "topic"))
+
+
+class Row(NamedTuple):
+    """One document, its label, and where it stands."""
+
+    text: str
+    label: str
+    name: str
+
+
+def read_rows(path: Path, columns: tuple[str | None, str | None], skip_bad: bool, notes: list[str]) -> list[Row]:
+    """The rows of a file. columns: of text and label, None to find them by their usual names.
+
+    A row that is empty, not UTF-8 or without a label raises CourseError; with skip_bad a sentence is added to notes.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(ENDINGS)}.")
+    try:
+        content = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is told by row
+    except OSError as error:
+        raise CourseError(f"{path} can't be read ({error.strerror}).") from error
+    rows, bad, found = [], [], None
+    records = _json_records if path.suffix.lower() == ".jsonl" else _csv_records
+    for line, record in records(content, path):
+        found = found or [
+            _column(path, record, *which) for which in zip(columns, USUAL, ("text", "label"), strict=True)
+        ]
+        text, label = (record.get(column) for column in found)
+        if problem := _problem(text, label):
+            bad.append(f"line {line} {problem}")
+        else:
+            rows.append(Row(text.strip(), str(label).strip(), f"line {line}"))
+    if bad and not skip_bad:
+        more = f" ({len(bad)} such rows)" if len(bad) > 1 else ""
+        raise CourseError(
+            f"{path.name}: {bad[0]}{more}. Mend the file, or leave such rows out with skip_bad (--skip-bad)."
+        )
+    if not rows:
+        raise CourseError(f"{path.name} holds no document" + (f": {bad[0]}." if bad else "."))
+    if bad:
+        notes.append(f"{path.name}: {len(bad)} rows were left out: {'; '.join(bad[:5])}{' …' if bad[5:] else '.'}")
+    return rows
+
+
+def _problem(text, label) -> str:
+    for value in (text, label):
+        if isinstance(value, str) and not value.isprintable() and any("\udc80" <= c <= "\udcff" for c in value):
+            return "is not UTF-8 (save the file with that encoding)"
+    if text is not None and not isinstance(text, str):
+        return f"has {type(text).__name__} where a text is expected"
+    if not text or not text.strip():
+        return "has an empty text"
+    return "" if label is not None and str(label).strip() else "has no label"
+
+
+def _column(path: Path, record: dict, asked: str | None, usual: tuple[str, ...], what: str) -> str:
+    """The name of a column: the one asked for, or the first of the usual names, in capitals or not."""
+    names = [str(name) for name in record if name is not None]
+    found = [asked] if asked in names else [n for u in usual for n in names if not asked and n.strip().lower() == u]
+    if not found:
+        wanted = f"no column {asked!r}" if asked else f"no column of a usual name for the {what} ({', '.join(usual)})"
+        raise CourseError(
+            f"{path.name} has {wanted}; it has {', '.join(names)[:200]}. Name it with {what}_column (--{what}-column)."
+        )
+    return found[0]
+
+
+def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
+    before = csv.field_size_limit(LONGEST)
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    start = 2
+    try:
+        for record in reader:
+            yield start, record
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise CourseError(
+            f"{path.name}, line {start}: {error}. A document has at most {LONGEST:,} characters: is a quote not closed?"
+        ) from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _json_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
+    for number, line in enumerate(content.split("\n"), 1):
+        if len(line) > LONGEST:
+            raise CourseError(
+                f"{path.name}, line {number}: {len(line):,} characters. A document has at most {LONGEST:,}: is this JSONL, "
+                "an object on each line?"
+            )
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise CourseError(
+                f'{path.name}, line {number} is not a JSON object ({error}): expected {{"text": …, "label": …}}.'
+            ) from error
+        yield number, record

@@ -1,0 +1,199 @@
+"""Labelled texts: the standard splits of Reuters and 20 Newsgroups, and CSV, TSV or JSONL files of one's own."""
+
+import dataclasses
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tl_helpers.data.labelled import Labelled, positions
+from tl_helpers.data.rows import ENDINGS, Row, read_rows
+from tl_helpers.data.splits import Split, cut
+from tl_helpers.errors import CourseError
+from tl_helpers.sources import path_of, source
+
+TEXTS = ("reuters-r8", "reuters-r52", "20newsgroups")
+
+
+@dataclass(frozen=True, eq=False)
+class TextSet(Labelled):
+    """Labelled documents in a fixed order.
+
+    texts: the documents. labels: int64 (n,), positions in `classes`. names: where each stands ("train 12", "row 3").
+    weights: float32 (n,) or None (all count alike). notes: what was odd in the rows, a sentence each; read them.
+    role: "all" has `.train`, `.val` and `.test`, which know their role: the engine trains on no test set.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    labels: Tensor
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    licence: str = "not stated"
+    attribution: str = ""
+    notes: tuple[str, ...] = ()
+    weights: Tensor | None = None
+    role: str = "all"
+    split: Split | None = None
+
+    def __post_init__(self) -> None:
+        self._check_labels(len(self.texts), "texts", {"names": self.names, "weights": self.weights})
+
+    def __getitem__(self, index: int) -> tuple[str, int]:
+        return self.texts[index], int(self.labels[index])
+
+    def __repr__(self) -> str:
+        return f"TextSet({self.name!r}, {self.role}: {len(self)} documents, {len(self.classes)} classes)"
+
+    def subset(self, indices, role: str | None = None) -> "TextSet":
+        """The documents at `indices` (integers or booleans, any sequence), in that order; `role` stays if not given."""
+        index = positions(indices)
+        return dataclasses.replace(
+            self,
+            texts=tuple(self.texts[i] for i in index.tolist()),
+            labels=self.labels[index],
+            names=tuple(self.names[i] for i in index.tolist()),
+            weights=None if self.weights is None else self.weights[index],
+            role=role or self.role,
+            split=None,
+        )
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of name, texts and labels."""
+        digest = hashlib.sha256(repr((self.name, self.texts)).encode("utf-8", "surrogatepass"))
+        digest.update(self.labels.contiguous().numpy())
+        return digest.hexdigest()
+
+
+def load_text(
+    name_or_path: str | Path,
+    split_seed: int = 0,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    skip_bad: bool = False,
+) -> TextSet:
+    """A set of labelled texts; `tl.data.load` calls this for the names in TEXTS and for the files named below.
+
+    By name: the standard test split; a seventh of the training documents (about 15 %) is cut off to choose by.
+    By path: file.csv, .tsv or .jsonl, of which a quarter becomes the test set; or a folder with such files named train,
+    test and perhaps val. Columns are found by their usual names (text, label …) where they are not given. A row that is
+    empty, not UTF-8 or without a label is an error that names it; with `skip_bad` it is left out and told in `.notes`.
+    Documents that occur twice stay together when a set is cut, and are told. A class of one document stays in train.
+
+    Raises CourseError: a column is missing, a document is longer than a megabyte, there is one class only, or a class
+    of the test rows that no training row has.
+    """
+    name, where = str(name_or_path), Path(name_or_path).expanduser()
+    if name in TEXTS:
+        parts = {part: _standard(path_of(f"{name}-{part}"), part) for part in ("train", "test")}
+        row = source(f"{name}-train")
+        return _assemble(name, parts, split_seed, [], licence=row.licence, attribution=row.attribution)
+    columns, notes = (text_column, label_column), []
+    if where.is_dir():
+        files = {part: file for part in ("train", "val", "test") if (file := text_file(where, part))}
+        if "test" not in files:
+            raise CourseError(
+                f"{where} holds {files['train'].name}, but no test.csv, test.tsv or test.jsonl beside it."
+            )
+        parts = {part: read_rows(file, columns, skip_bad, notes) for part, file in files.items()}
+    else:
+        parts = {"all": read_rows(where, columns, skip_bad, notes)}
+    return _assemble(where.resolve().name, parts, split_seed, notes)
+
+
+def text_file(folder: Path, part: str) -> Path | None:
+    """`folder/part.csv`, .tsv or .jsonl, the first that is there."""
+    return next((folder / f"{part}{end}" for end in ENDINGS if (folder / f"{part}{end}").is_file()), None)
+
+
+def near_duplicates(of: TextSet, known: TextSet, words: int = 20) -> Tensor:
+    """Which documents of a set share their first `words` words with one of another: bool (n,)."""
+
+    def starts(texts):
+        return [tuple(text.split()[:words]) for text in texts]
+
+    seen = set(starts(known.texts))
+    return torch.tensor([start in seen for start in starts(of.texts)], dtype=torch.bool)
+
+
+def _standard(path: Path, part: str) -> list[Row]:
+    # Three header lines, then Category<TAB>Text; a lone tab is the format's first row. Lines end in \n only.
+    lines = path.read_bytes().decode("utf-8").split("\n")[3:]
+    cells = [line.split("\t", 1) for line in lines if line.strip()]
+    return [Row(text.strip(), label, f"{part} {i}") for i, (label, text) in enumerate(cells)]
+
+
+def _assemble(name: str, parts: dict[str, list[Row]], seed: int, notes: list[str], **more) -> TextSet:
+    rows = [row for part in parts.values() for row in part]
+    classes = tuple(sorted({row.label for row in rows}))
+    if len(classes) < 2:
+        found = f"all of the {len(rows)} rows say {classes[0]!r}" if classes else "there is no row"
+        raise CourseError(f"{name} has to hold at least two classes, but {found}. Is label_column the right one?")
+    labels = np.array([classes.index(row.label) for row in rows])
+    role = np.repeat(list(parts), [len(part) for part in parts.values()])
+    texts = tuple(row.text for row in rows)
+    unseen = set(labels[role == "test"]) - set(labels[role == "train"]) if "train" in parts else set()
+    if unseen:
+        raise CourseError(
+            f"{name}: {', '.join(classes[i] for i in sorted(unseen)[:5])} occurs in test, but in no training row, so no "
+            "model could know it. Is it a spelling, or does it belong into train as well?"
+        )
+    return TextSet(
+        name=name,
+        texts=texts,
+        labels=torch.from_numpy(labels),
+        classes=classes,
+        names=tuple(row.name for row in rows),
+        notes=(*notes, *_odd(texts, labels, role)),
+        split=_split(texts, labels, role, seed),
+        **more,
+    )
+
+
+def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: int) -> Split:
+    """Cut what has no role yet. The first of equal documents decides for all; a class with one of them stays in train."""
+    _, first, of = np.unique(np.array(texts, dtype=object), return_index=True, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    role = np.where(role == "all", "", role).astype("U5")
+
+    def take(share: float, from_role: str, to_role: str) -> None:
+        known = first[role[first] == from_role]
+        several = known[np.bincount(labels[known], minlength=labels.max() + 1)[labels[known]] > 1]
+        if len(several) < 2:
+            raise CourseError(
+                f"{len(labels)} documents are too few to cut a {to_role} set from: two of a class at least."
+            )
+        chosen = np.isin(first[of], cut(several, labels, share, rng)[1]) & (role == from_role)
+        role[chosen] = to_role
+
+    if "test" not in role:
+        take(0.25, "", "test")
+        role[role == ""] = "train"
+    if "val" not in role:
+        take(0.15, "train", "val")
+    return Split(*(np.flatnonzero(role == part) for part in ("train", "val", "test")))
+
+
+def _odd(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray) -> list[str]:
+    """What a reader should know about rows that are kept all the same."""
+    first: dict[str, int] = {}
+    for i, text in enumerate(texts):
+        first.setdefault(text, i)
+    again = [i for i, text in enumerate(texts) if first[text] != i]
+    torn = sum(labels[i] != labels[first[texts[i]]] for i in again)
+    leaked = sum(role[i] == "test" != role[first[texts[i]]] for i in again)
+    broken = sum("\ufffd" in text for text in texts)
+    notes = []
+    if again:
+        notes.append(f"{len(again)} documents occur again, word for word; {torn} of these have another label there.")
+    if leaked:
+        notes.append(f"{leaked} test documents stand in train or val, word for word.")
+    if broken:
+        notes.append(f"{broken} documents hold \ufffd: letters that were lost before, in a wrong encoding.")
+    return notes

@@ -1,0 +1,124 @@
+"""From words to numbers: tokenizers of a kept library, and batches of documents padded no further than need be."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+
+from tl_helpers.data.batches import derived_seed
+from tl_helpers.data.text import TextSet
+from tl_helpers.errors import CourseError
+from tl_helpers.sources import path_of
+
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+BUCKET = 50  # batches whose documents are sorted by length together
+
+
+def word_tokenizer(texts: Iterable[str], size: int = 8000) -> Tokenizer:
+    """Lower-cased words and punctuation marks: the `size` most frequent of `texts`, the rest is [UNK].
+
+    [PAD] is 0, [UNK] is 1, then words by falling frequency. Train it on training texts only.
+    """
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=[PAD, UNKNOWN], show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def minilm_tokenizer() -> Tokenizer:
+    """The word pieces of MiniLM, 30,522 of them, without the truncation to 128 and the padding that its file has built in."""
+    tokenizer = Tokenizer.from_file(str(path_of("minilm") / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) -> list[list[int]]:
+    """Token ids of each text, at most max_tokens of them, special ones included; a text without a word is one [UNK]."""
+    if max_tokens < 3:
+        raise CourseError(f"max_tokens has to be 3 or more; found {max_tokens}.")
+    cutting = Tokenizer.from_str(tokenizer.to_str())  # a copy: the caller's is left as it is
+    cutting.no_padding()
+    cutting.enable_truncation(max_tokens)
+    unknown = cutting.token_to_id(UNKNOWN) or 0
+    return [encoded.ids or [unknown] for encoded in cutting.encode_batch_fast(list(texts))]
+
+
+def padded(rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
+    """Rows of ids as {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, t the longest; 1 is a token, 0 padding."""
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.full((len(rows), int(lengths.max())), pad)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+
+
+class TextBatches:
+    """Iterable of ({"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, labels int64 (b,), weights float32 (b,)).
+
+    A batch holds documents of like length and is padded to its longest. shuffle: a new order each epoch, a function of
+    (seed, epoch) alone; documents are sorted within shuffled buckets of 50 batches only, so batches differ from epoch to
+    epoch. Without shuffle all are sorted, longest first: `in_order` puts what was computed back into the set's order.
+    """
+
+    def __init__(
+        self,
+        text_set: TextSet,
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int = 32,
+        max_tokens: int = 128,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if batch_size < 1 or seed < 0:
+            raise CourseError(f"batch_size has to be 1 or more, seed 0 or more; found {batch_size} and {seed}.")
+        if not len(text_set):
+            raise CourseError(
+                f"The {text_set.role} part of {text_set.name} is empty: there is nothing to make batches of."
+            )
+        self.text_set, self.batch_size, self.shuffle, self.seed = text_set, batch_size, shuffle, seed
+        self.role, self.n, self._epoch = text_set.role, len(text_set), 0
+        self.rows = encode(text_set.texts, tokenizer, max_tokens)
+        self._lengths = torch.tensor([len(row) for row in self.rows])
+        self._pad = tokenizer.token_to_id(PAD) or 0
+        self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
+        self._what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, batch_size, shuffle, seed)
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all that decides what the batches hold: texts, tokenizer, length and order."""
+        return hashlib.sha256(repr(self._what).encode()).hexdigest()
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch's: its order."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        for index in self._plan():
+            inputs = padded([self.rows[i] for i in index.tolist()], self._pad)
+            yield inputs, self.text_set.labels[index], self._weights[index]
+
+    def in_order(self, gathered: Tensor) -> Tensor:
+        """Rows (n, …) that were computed batch by batch without shuffle, in the order of the set."""
+        return torch.empty_like(gathered).index_copy_(0, self._sorted(torch.arange(self.n)), gathered)
+
+    def _sorted(self, order: Tensor) -> Tensor:
+        return order[self._lengths[order].argsort(descending=True, stable=True)]
+
+    def _plan(self) -> list[Tensor]:
+        """The positions of each batch of this pass."""
+        if not self.shuffle:
+            return list(self._sorted(torch.arange(self.n)).split(self.batch_size))
+        draw = torch.Generator().manual_seed(derived_seed(self.seed, self._epoch))
+        self._epoch += 1
+        order = torch.randperm(self.n, generator=draw).split(BUCKET * self.batch_size)
+        batches = [batch for bucket in order for batch in self._sorted(bucket).split(self.batch_size)]
+        return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
