@@ -1,6 +1,7 @@
 """Whole ways of transferring a pretrained network to new data: probe, fine-tune, LP-FT, and from scratch to compare."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 # The head's peak learning rate of each recipe: lp-ft's was compared on emoji splits 10 and 11, the others are not tuned.
 RATES = {"probe": 1e-3, "fine-tune": 1e-3, "lp-ft": 1e-3, "scratch": 2e-3}
 RECIPES = tuple(RATES)
+# The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
+# standard error of five points) would choose an epoch by luck.
+KEEP = "last"
 
 
 @dataclass
@@ -54,11 +58,13 @@ def transfer(
     size: int | None = None,
     batch_size: int = 32,
     augment: str = "none",
+    weight_decay: float = 0.01,
     label_smoothing: float = 0.1,
     rate_decay: float = 0.7,
     images: int | None = None,
     hardware: Hardware | None = None,
     checkpoint: Path | str | None = None,
+    each_epoch: Callable[[dict], None] | None = None,
 ) -> Result:
     """Train `model` in place on `data.train`, choose on `data.val`; `data.test` is never touched.
 
@@ -67,46 +73,35 @@ def transfer(
     lp-ft: the probe first, then every layer (Kumar et al., 2022): the features are not pulled about by a random head.
     scratch: every layer of a backbone with random weights, at one rate: the control experiment.
 
-    Batch norm keeps the statistics of the source in fine-tune and lp-ft, and learns its own in scratch.
-
     Args:
         epochs: of training all layers; the probe needs none.
         lr: the head's peak rate; None takes the recipe's own.
         size: pixels a side, the backbone's own where not given.
-        augment: a name out of `data.AUGMENTATIONS`.
+        augment: a name out of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each, as in "trivial+mixup".
         rate_decay: each stage below the head learns this many times as fast as the one above.
         images: train on at most about so many images, the same number of each class where it has them; None for all.
         checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
+        each_epoch: is given each epoch's row of the history, as in `fit`; `recipes.search` prunes by it.
 
     Raises:
         CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
     _check(model, data, recipe)
+    _tell(model, recipe)
     start, hardware = time.perf_counter(), hardware or pick_device()
     size = size or model.backbone.preprocess.size
-    _tell(model, recipe)
     model.trained_size, model.class_names = size, data.classes
     folder = Path(checkpoint) if checkpoint else None
-    # The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
-    # standard error of five points) would choose an epoch by luck.
-    settings = Settings(epochs, lr=lr or RATES[recipe], label_smoothing=label_smoothing, keep="last")
-    if images is not None and images < len(data.train):
-        parts = {"train": data.train.few(max(1, images // len(data.classes)), seed), "val": data.val}
-    else:
-        parts = {"train": data.train, "val": data.val}
+    settings = Settings(epochs, lr or RATES[recipe], weight_decay, label_smoothing=label_smoothing, keep=KEEP)
+    parts = _parts(data, images, seed)
     result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
-    result.made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images}
-    result.made |= {
-        "augment": augment,
-        "batch_size": batch_size,
-        "rate_decay": rate_decay,
-        "settings": asdict(settings),
-    }
+    result.made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": augment}
+    result.made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
     result.made |= {"hardware": hardware.line()}
     if recipe in ("probe", "lp-ft"):
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
-        _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result)
+        _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch)
     result.seconds = time.perf_counter() - start
     if folder:
         result.checkpoint = folder / "model.safetensors"
@@ -120,6 +115,12 @@ def _tell(model, recipe) -> None:
         say("This model has been trained before: it goes on from the weights that it has now, not from the source's.")
     elif recipe != "probe" and not all(parameter.requires_grad for parameter in model.parameters()):
         say(f"{recipe} trains every layer, so what was frozen is unfrozen. To keep it frozen, train with tl.fit.")
+
+
+def _parts(data, images, seed) -> dict:
+    """What is trained on, all or a few of each class, and what chooses."""
+    few = images is not None and images < len(data.train)
+    return {"train": data.train.few(max(1, images // len(data.classes)), seed) if few else data.train, "val": data.val}
 
 
 def _linear_probe(model, parts, size, hardware, result) -> None:
@@ -140,17 +141,18 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     model.eval()
 
 
-def _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result) -> None:
+def _all_layers(
+    model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
+) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics unless it starts at random."""
-    from ..data import Batches, augmentation
+    from ..data import Batches, training_batches
 
     size, pinned = model.trained_size, hardware.pin_memory
     unfreeze(model)
     if result.recipe != "scratch":
         freeze_batch_norm(model.backbone)
-    transform = None if augment == "none" else augmentation(augment, size)
     common = {"size": size, "workers": hardware.workers, "pin_memory": pinned}
-    train = Batches(parts["train"], batch_size=batch_size, augment=transform, shuffle=True, seed=seed, **common)
+    train = training_batches(parts["train"], augment, batch_size=batch_size, seed=seed, **common)
     val = Batches(parts["val"], batch_size=64, **common)
     fitted = fit(
         model,
@@ -162,6 +164,7 @@ def _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, h
         groups=parameter_groups(model, settings.lr, 1.0 if result.recipe == "scratch" else rate_decay),
         checkpoint=folder / "training.safetensors" if folder else None,
         phase=result.recipe if result.recipe == "scratch" else "fine-tune",
+        each_epoch=each_epoch,
     )
     result.history += fitted.history
     result.val, result.ended = fitted.val or result.val, fitted.ended
