@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tl_helpers.data import AUGMENTATIONS, augmentation, fit_square
+from tl_helpers.data import AUGMENTATIONS, augmentation, fit_square, views
+from tl_helpers.data.transforms import SINGLE
 from tl_helpers.errors import CourseError
 
 
@@ -11,8 +12,8 @@ from tl_helpers.errors import CourseError
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_uint8_in_uint8_out(name, channels):
     image = torch.randint(0, 256, (channels, 40, 56), dtype=torch.uint8)
-    for _ in range(4):
-        out = augmentation(name, 32)(image)
+    for strength in (0.0, 0.3, 0.5, 1.0):
+        out = augmentation(name, 32, strength)(image)
         assert out.shape == (channels, 32, 32) and out.dtype == torch.uint8
 
 
@@ -32,3 +33,37 @@ def test_cells_turn_and_keep_their_brightness():
 def test_an_unknown_name_is_answered_with_those_there_are():
     with pytest.raises(CourseError, match=r"no augmentation 'mixup'.*flip-crop"):
         augmentation("mixup", 32)
+    with pytest.raises(CourseError, match=r"strength 1\.5"):
+        augmentation("turn", 32, 1.5)
+    with pytest.raises(CourseError, match=r"no views 'turn'.*square"):
+        views("turn", 32)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_single_change_grows_with_its_strength(name):
+    ramp = torch.arange(64, dtype=torch.uint8).expand(3, 64, 64).clone()
+    ramp[:, 20:40, 10:30] = 200
+
+    def change(strength):
+        torch.manual_seed(0)
+        transform = augmentation(name, 64, strength)
+        return sum((transform(ramp).float() - ramp).abs().mean() for _ in range(30))
+
+    assert change(0.1) < change(1.0)
+
+
+def test_what_a_turn_uncovers_is_background():
+    grey = torch.full((1, 64, 64), 100, dtype=torch.uint8)
+    for background in (0, 255):
+        torch.manual_seed(0)
+        corner = augmentation("turn", 64, 1.0, background)(grey)[0, 0, 0]
+        assert corner == background
+
+
+def test_views_are_each_another_way_to_lay_the_picture():
+    image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    for name, number in {"none": 1, "flip": 2, "square": 8}.items():
+        seen = [view(image) for view in views(name, 32)]
+        assert torch.equal(seen[0], image) and len({tuple(one.flatten().tolist()) for one in seen}) == number
+        if name == "flip":
+            assert torch.equal(seen[1], image.flip(-1))

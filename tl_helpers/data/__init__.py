@@ -1,25 +1,37 @@
 """Labelled pictures: loaded, split, augmented and handed out in batches."""
 
 from tl_helpers.data.batches import Batches
+from tl_helpers.data.emoji import emoji_files
 from tl_helpers.data.export import as_folders
 from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.images import StreamedImages, decode, fit_square
 from tl_helpers.data.load import OFFLINE, ONLINE, load
+from tl_helpers.data.mixing import MIXES, Mixed, augmentation_parts, cutmix, mixed, mixup, training_batches
 from tl_helpers.data.splits import Split, make_split
-from tl_helpers.data.transforms import AUGMENTATIONS, augmentation
+from tl_helpers.data.transforms import AUGMENTATIONS, VIEWS, augmentation, views
 
 __all__ = [
     "AUGMENTATIONS",
+    "MIXES",
     "OFFLINE",
     "ONLINE",
+    "VIEWS",
     "Batches",
     "ImageSet",
+    "Mixed",
     "Split",
     "StreamedImages",
     "as_folders",
     "augmentation",
+    "augmentation_parts",
+    "cutmix",
     "decode",
+    "emoji_files",
     "fit_square",
     "load",
     "make_split",
+    "mixed",
+    "mixup",
+    "training_batches",
+    "views",
 ]

@@ -4,29 +4,36 @@ from torchvision.transforms import v2
 
 from tl_helpers.errors import CourseError
 
-AUGMENTATIONS = ("none", "flip-crop", "colour", "trivial", "shift", "cells")
+SINGLE = ("flip", "turn", "crop", "jitter", "blur", "erase", "rand")
+AUGMENTATIONS = ("none", *SINGLE, "flip-crop", "colour", "trivial", "shift", "cells")
+VIEWS = ("none", "flip", "square")
 
 
-def augmentation(name: str, size: int) -> v2.Transform:
+def augmentation(name: str, size: int, strength: float = 0.5, background: int = 255) -> v2.Transform:
     """A transform from uint8 (1 or 3, H, W) to uint8 (1 or 3, size, size), for one picture at a time.
 
     none: only brought to size. flip-crop: a random part of 60-100 % of the area, mirrored half of the time.
     colour: the same, with brightness, contrast and saturation jittered, and grey one time in ten.
-    trivial: flip-crop, then one of TrivialAugment's fourteen changes at a random strength (Müller and Hutter, 2021), on white.
+    trivial: flip-crop, then one of TrivialAugment's fourteen changes at a random strength (Müller and Hutter, 2021).
     shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a side.
     cells: mirrored both ways, turned by quarters, a part of 80-100 %, contrast jittered: what may happen to a solar cell.
-    Geometry comes first, so that colours are jittered on the small picture.
+    One change alone, as far as `strength` (0..1) says, each name's range at 1: flip (mirrored, with a chance of `strength`),
+    turn (90 degrees either way), crop (down to a tenth of the area), jitter (colours), blur (sigma of a tenth of
+    the side), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
+    What a turn uncovers is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
     """
     mirror = v2.RandomHorizontalFlip()
     if name == "none":
         return v2.Compose(_to_square(size))
+    if name in SINGLE and 0 <= strength <= 1:
+        return v2.Compose(_single(name, size, strength, background))
     if name == "flip-crop":
         return v2.Compose([_part(size, 0.6), mirror])
     if name == "colour":
         jitter = v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)
         return v2.Compose([_part(size, 0.6), mirror, jitter, v2.RandomGrayscale(0.1)])
     if name == "trivial":
-        return v2.Compose([_part(size, 0.6), mirror, v2.TrivialAugmentWide(fill=255)])
+        return v2.Compose([_part(size, 0.6), mirror, v2.TrivialAugmentWide(fill=background)])
     if name == "shift":
         move = v2.RandomAffine(degrees=10, translate=(0.08, 0.08), interpolation=v2.InterpolationMode.BILINEAR)
         return v2.Compose([*_to_square(size), move])
@@ -34,7 +41,38 @@ def augmentation(name: str, size: int) -> v2.Transform:
         quarters = v2.RandomChoice([v2.Identity(), *(v2.RandomRotation((angle, angle)) for angle in (90, 180, 270))])
         jitter = v2.ColorJitter(brightness=0.1, contrast=0.1)
         return v2.Compose([_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, jitter])
-    raise CourseError(f"There is no augmentation {name!r}. There are: {', '.join(AUGMENTATIONS)}.")
+    raise CourseError(
+        f"There is no augmentation {name!r} of strength {strength}. There are: {', '.join(AUGMENTATIONS)}; a strength is in 0..1."
+    )
+
+
+def views(name: str, size: int) -> list[v2.Transform]:
+    """The fixed views that test-time augmentation looks at: flip, the picture and its mirror image; square, all eight ways
+    to lay a square; none, the picture alone. Transforms as `augmentation` gives them."""
+    if name not in VIEWS:
+        raise CourseError(f"There are no views {name!r}. There are: {', '.join(VIEWS)}.")
+    angles = (0, 90, 180, 270) if name == "square" else (0,)
+    mirrors = (0, 1) if name != "none" else (0,)
+    return [
+        v2.Compose([*_to_square(size), v2.RandomHorizontalFlip(mirror), v2.RandomRotation((angle, angle))])
+        for angle in angles
+        for mirror in mirrors
+    ]
+
+
+def _single(name: str, size: int, strength: float, background: int) -> list[v2.Transform]:
+    if name == "crop":
+        return [v2.RandomResizedCrop(size, scale=(max(1 - strength, 0.1), 1.0), ratio=(0.85, 1.18), antialias=True)]
+    linear, part = v2.InterpolationMode.BILINEAR, 0.5 * strength
+    changes = {
+        "flip": lambda: v2.RandomHorizontalFlip(strength),
+        "turn": lambda: v2.RandomRotation(90 * strength, interpolation=linear, fill=background),
+        "jitter": lambda: v2.ColorJitter(strength, strength, strength, 0.3 * strength),
+        "blur": lambda: v2.GaussianBlur(2 * round(0.1 * size) + 1, (0.05, max(0.06, 0.1 * size * strength))),
+        "erase": lambda: v2.RandomErasing(1.0, (0.02, max(0.03, part)), value=128),
+        "rand": lambda: v2.RandAugment(magnitude=round(30 * strength), fill=background),
+    }
+    return [*_to_square(size), changes[name]()]
 
 
 def _part(size: int, smallest: float) -> v2.Transform:

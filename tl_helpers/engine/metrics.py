@@ -71,11 +71,19 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
-    """CourseError where a label has no logit: the head was made for fewer classes than the data has."""
+    """CourseError where a label has no logit (the head was made for fewer classes than the data has), or is no distribution."""
     if logits.ndim != 2:
         raise CourseError(
             f"The model should give logits (batch, classes), found {tuple(logits.shape)}. Is a head missing?"
         )
+    if labels.is_floating_point():
+        if labels.shape != logits.shape or not torch.allclose(
+            labels.sum(1), torch.ones(len(labels), device=labels.device), atol=1e-3
+        ):
+            raise CourseError(
+                f"Labels that are distributions are (batch, {logits.shape[1]}) here, a row sums to 1; found {tuple(labels.shape)}."
+            )
+        return
     low, high, width = int(labels.min()), int(labels.max()), logits.shape[1]
     if low < 0 or high >= width:
         raise CourseError(

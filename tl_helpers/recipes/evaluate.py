@@ -1,12 +1,16 @@
 """One look at a set: what a model says about every image in it."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms import v2
 
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure, predict
@@ -51,25 +55,32 @@ def evaluate(
     *,
     size: int | None = None,
     batch_size: int = 64,
+    tta: str | Sequence[v2.Transform] | None = None,
     hardware: Hardware | None = None,
 ) -> Report:
-    """Look at every image of a set once.
+    """Look at every image of a set once; with test-time augmentation, at several views of it.
 
     Args:
         size: pixels a side; the size the model was trained at where it is not given, else its backbone's own.
+        tta: a name out of `data.VIEWS`, or transforms as `data.augmentation` gives them, a view each. Probabilities are
+            averaged over the views, as in Krizhevsky et al. (2012).
 
     Raises:
         CourseError: the set has labels for which the head has no output, or other classes than the model learnt.
     """
-    from ..data import Batches
+    from ..data import Batches, views
 
     hardware = hardware or pick_device()
     size = size or trained_size(model)
     hardware.place(model)
-    batches = Batches(
-        images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory
-    )
-    logits, labels, _ = predict(model, batches, hardware)
+    common = {"batch_size": batch_size, "size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
+    looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
+    seen = [predict(model, Batches(images, augment=look, seed=k, **common), hardware) for k, look in enumerate(looks)]
+    if not seen:
+        raise CourseError("tta is an empty list: give it at least one transform, or leave it out.")
+    logits, labels, _ = seen[0]
+    if len(seen) > 1:  # as logits, so that a softmax gives back the mean of the probabilities
+        logits = torch.stack([one.log_softmax(1) for one, _, _ in seen]).logsumexp(0) - math.log(len(seen))
     if logits.shape[1] != len(images.classes):
         raise CourseError(
             f"The head has {logits.shape[1]} outputs, {images.name} has {len(images.classes)} classes: "
