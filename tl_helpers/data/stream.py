@@ -1,0 +1,83 @@
+"""Running text for a language model: all texts behind one another, cut into rows, each word's label the word after it."""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from ..errors import CourseError
+from .batches import derived_seed
+from .text import TextSet
+
+UNKNOWN = 1
+
+
+class TokenStream:
+    """Batches (words int64 (b, t), next words int64 (b * t,), weights float32 (b * t,)) that `fit` takes.
+
+    A 0 stands behind each text. A next word that the tokeniser does not know has
+    the weight 0: nobody can guess it, and counting it would flatter. Labels of the set are never read.
+
+    Args:
+        batch_size, length: rows a batch, and words a row.
+        batches: how many batches an epoch takes, from the text where the last epoch stopped; None for all the text.
+        shuffle: draw the order of the texts anew each time all have been read. Without it every pass begins at the
+            first text, as validation has to.
+    """
+
+    def __init__(
+        self,
+        texts: TextSet,
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int = 16,
+        length: int = 64,
+        batches: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+    ):
+        rows = tokenizer.encode_batch_fast(list(texts.texts), add_special_tokens=False)
+        self._texts = [torch.tensor([*row.ids, 0]) for row in rows if row.ids]
+        self.batch_size, self.length, self.shuffle, self.seed = batch_size, length, shuffle, seed
+        self.n = sum(map(len, self._texts))
+        self._whole = (self.n - 1) // (batch_size * length)
+        if not self._whole:
+            raise CourseError(
+                f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take shorter or fewer rows."
+            )
+        self._batches = min(batches or self._whole, self._whole)
+        self._epoch, self._source, self.role = 0, texts.fingerprint, texts.role
+
+    def __len__(self) -> int:
+        return self._batches
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all that decides what the batches hold."""
+        what = (self._source, self.n, self.batch_size, self.length, self._batches, self.shuffle, self.seed)
+        return hashlib.sha256(repr(what).encode()).hexdigest()
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch's part of the text."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        first = self._epoch * self._batches if self.shuffle else 0
+        self._epoch += 1
+        kept: tuple[int, Tensor] = (-1, torch.empty(0))
+        for number in range(first, first + self._batches):
+            times, place = divmod(number, self._whole)
+            if times != kept[0]:
+                kept = times, self._in_order(times)
+            start, size = place * self.batch_size * self.length, self.batch_size * self.length
+            words, following = (kept[1][start + k : start + k + size] for k in (0, 1))
+            yield words.view(self.batch_size, self.length), following, (following != UNKNOWN).float()
+
+    def _in_order(self, times: int) -> Tensor:
+        """All texts behind one another, for the time that they are read."""
+        if not self.shuffle:
+            return torch.cat(self._texts)
+        draw = torch.Generator().manual_seed(derived_seed(self.seed, times))
+        return torch.cat([self._texts[i] for i in torch.randperm(len(self._texts), generator=draw)])

@@ -1,0 +1,39 @@
+"""LoRA: beside a frozen matrix two thin ones learn, whose product is added to it (Hu et al., 2022). By the library peft."""
+
+from torch import nn
+
+from ..errors import CourseError
+from .freezing import freeze, unfreeze
+from .heads import Classifier
+
+
+def add_lora(
+    model: Classifier, rank: int = 8, *, alpha: int = 16, targets: tuple[str, ...] = ("query", "value")
+) -> None:
+    """Freeze the backbone and put an adapter of `rank` beside each linear layer called one of `targets`; the head learns.
+
+    In place. An adapter begins as zero, so the model computes what it computed before.
+
+    Raises:
+        CourseError: the backbone has no layer of such a name.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    linear = [name for name, module in model.backbone.named_modules() if isinstance(module, nn.Linear)]
+    if not {name.rpartition(".")[2] for name in linear} & set(targets):
+        raise CourseError(
+            f"{model.backbone.name} has no linear layer called {' or '.join(targets)}; it has {linear[:8]}."
+        )
+    freeze(model.backbone)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets)), model.backbone)
+    unfreeze(model.head)
+
+
+def merge_lora(model: Classifier) -> None:
+    """Add every adapter to its matrix and take it away, in place: a plain network again, to be saved as any other."""
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()
+            model.set_submodule(name, module.get_base_layer())

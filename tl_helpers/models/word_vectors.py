@@ -1,0 +1,45 @@
+"""Word vectors by counting: words are alike whose neighbours are alike (PPMI and a truncated SVD)."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from torch import Tensor
+
+from ..errors import CourseError
+
+
+def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 160, window: int = 5) -> Tensor:
+    """A vector for each word from running text without labels: float32 (vocabulary, width), rows of unit length on average.
+
+    Counts how often two words stand within `window` places, turns counts into positive pointwise mutual information
+    (with context counts to the power 0.75) and keeps its `width` largest directions, as Levy, Goldberg and Dagan (2015)
+    found best. The words 0 (none) and 1 (unknown) count for nothing and get zeros, as does a word that never occurs.
+
+    Raises:
+        CourseError: fewer words than directions.
+    """
+    rows, columns = [], []
+    for text in texts:
+        words = np.asarray(text)
+        for apart in range(1, window + 1):
+            rows.append(words[:-apart])
+            columns.append(words[apart:])
+    left, right = (np.concatenate(side) if side else np.empty(0, int) for side in (rows, columns))
+    known = (left > 1) & (right > 1)
+    counts = sparse.coo_matrix((np.ones(known.sum()), (left[known], right[known])), (vocabulary, vocabulary)).tocsr()
+    counts = counts + counts.T
+    total = np.asarray(counts.sum(1)).ravel()
+    if (total > 0).sum() <= width:
+        raise CourseError(f"{(total > 0).sum()} words that occur give no {width} directions: take more text or fewer.")
+    context = total**0.75 / (total**0.75).sum()
+    pairs = counts.tocoo()
+    information = np.log(pairs.data / (total[pairs.row] * context[pairs.col]))
+    positive = np.maximum(information, 0)
+    table = sparse.csr_matrix((positive, (pairs.row, pairs.col)), counts.shape)
+    svd = TruncatedSVD(width, random_state=0)
+    vectors = svd.fit_transform(table) / np.sqrt(svd.singular_values_)
+    length = np.linalg.norm(vectors[total > 0], axis=1).mean()
+    return torch.from_numpy(vectors / length).float()
