@@ -48,6 +48,12 @@ def load_emoji(artist: str, split_seed: int = 0) -> ImageSet:
     )
 
 
+def emoji_files(artist: str) -> list[Path]:
+    """The picture files of an artist, in the rows' order, as they were drawn: with transparency, and what hides below it."""
+    folders = {name: sources.path_of(f"emoji-{name}") for name in ARTISTS}
+    return [folders[artist] / file for file, _ in _pairs(list(folders.values()))]
+
+
 def _pairs(folders: list[Path]) -> list[tuple[str, dict]]:
     """(file name, label entry) of the emoji that both artists drew, by code point.
 
