@@ -24,7 +24,7 @@ def add(command: Callable) -> None:
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
     train.add_argument("--epochs", type=_whole(1), metavar="N", help="of training all layers; default: the budget's")
     train.add_argument("--size", type=_whole(8), metavar="N", help="pixels a side; default: the budget's")
-    text = "such as flip-crop, or cells for solar cells (a wrong name lists all); default: none"
+    text = "such as flip-crop, trivial+mixup, or cells for solar cells (a wrong name lists all); default: none"
     train.add_argument("--augment", default="none", metavar="NAME", help=text)
     train.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the head and the order; default: 0")
     train.add_argument("--split-seed", type=_whole(0), default=0, metavar="N", help="draws the test set; default: 0")
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Load, train, look at the test set once, write the checkpoint."""
     import torch
 
-    from tl_helpers.data import augmentation, load
+    from tl_helpers.data import augmentation_parts, load
     from tl_helpers.device import pick_device, seed_everything
     from tl_helpers.models import attach_head, heads, load_backbone
     from tl_helpers.recipes.evaluate import evaluate
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
     size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
-    augmentation(arguments.augment, size)  # a wrong name is told now, not after the probe
+    augmentation_parts(arguments.augment, size)  # a wrong name is told now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
     reading = {"split_seed": arguments.split_seed, "skip_bad": arguments.skip_bad}
