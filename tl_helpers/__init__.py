@@ -15,6 +15,7 @@ _PUBLIC = {
     "features": "recipes.features",
     "fit": "engine.fit",
     "lesson": "lessons.lesson",
+    "lr_find": "engine.lr_find",
     "load_backbone": "models.backbones",
     "pick_budget": "budget",
     "pick_device": "device",

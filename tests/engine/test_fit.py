@@ -126,6 +126,29 @@ def test_a_test_set_is_refused_as_validation():
             fit(linear(), train, val, Settings(1), hardware=CPU)
 
 
+def test_labels_may_be_distributions_and_those_of_one_class_change_nothing():
+    def soft(rows):
+        return DataLoader(TensorDataset(*rows), batch_size=5)
+
+    inputs, labels = points().tensors
+    for settings in (Settings(3, lr=0.1), Settings(3, lr=0.1, label_smoothing=0.1, class_weights=(1.0, 2.0, 3.0))):
+        hard, same, half = linear(), linear(), linear()
+        first = fit(hard, loader(), loader(), settings, hardware=CPU)
+        second = fit(same, soft((inputs, F.one_hot(labels, 3).float())), loader(), settings, hardware=CPU)
+        torch.testing.assert_close(hard.weight, same.weight)
+        for key in ("train_loss", "train_accuracy", "val_loss"):
+            assert first.history[-1][key] == pytest.approx(second.history[-1][key], abs=1e-6)
+        fit(half, soft((inputs, torch.full((13, 3), 1 / 3))), loader(), settings, hardware=CPU)
+        assert not torch.allclose(half.weight, hard.weight)
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(13, 3), torch.full((13, 4), 0.25)])
+def test_labels_that_are_no_distribution_are_explained(wrong):
+    batches = DataLoader(TensorDataset(points().tensors[0], wrong), batch_size=5)
+    with pytest.raises(CourseError, match=r"\(batch, 3\) here, a row sums to 1"):
+        fit(linear(), batches, loader(), Settings(1), hardware=CPU)
+
+
 def test_labels_without_a_logit_are_explained():
     torch.manual_seed(0)
     with pytest.raises(CourseError, match="head has 2 outputs"):

@@ -27,7 +27,9 @@ def run(folder, *flags):
 
 
 @pytest.mark.parametrize(
-    ("layout", "then"), [((), ("--contiguous",)), (("--contiguous",), ())], ids=["channels_last", "contiguous"]
+    ("layout", "then"),
+    [((), ("--contiguous",)), (("--contiguous", "--ema"), ("--ema",))],
+    ids=["channels_last", "contiguous and averaged"],
 )
 def test_killed_and_resumed_is_bit_identical_with_never_stopped(tmp_path, layout, then):
     """Resumed by a call that asks for the other layout: the checkpoint's own is what counts."""

@@ -1,6 +1,6 @@
 """A small real training, run as a process of its own so that a test can kill it. Writes its final weights to a file.
 
-python training_to_kill.py FOLDER [--slow] [--contiguous]
+python training_to_kill.py FOLDER [--slow] [--contiguous] [--ema]
 """
 
 import sys
@@ -46,7 +46,7 @@ result = fit(
     model,
     Slowed(),
     val,
-    Settings(epochs=4, lr=3e-3, accumulate=2),
+    Settings(epochs=4, lr=3e-3, accumulate=2, ema=0.9 if "--ema" in sys.argv else None),
     hardware=hardware,
     seed=7,
     checkpoint=folder / "training.safetensors",

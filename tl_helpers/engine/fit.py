@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..device import Hardware, pick_device, seed_everything
 from ..errors import CourseError
@@ -17,6 +18,7 @@ from ..models.freezing import train_mode
 from . import checkpoint as files
 from .metrics import check_labels, measure, predict, unpack
 from .progress import Progress, say
+from .protocol import in_pieces, role_of
 from .resume import TrainingFile
 from .settings import Settings
 
@@ -42,24 +44,27 @@ def fit(
     groups: list[dict] | None = None,
     checkpoint: Path | str | None = None,
     phase: str = "train",
+    each_epoch: Callable[[dict], None] | None = None,
 ) -> FitResult:
     """Train `model` in place on `train`, choose by `val`, and leave it with the weights that were chosen.
 
     Args:
         train, val: anything with a length that yields (inputs, labels) or (inputs, labels, weights); inputs are a tensor
-            or a dict of tensors, labels int64 (b,), weights float32 (b,).
+            or a dict of tensors, labels int64 (b,), weights float32 (b,). `train` may give distributions over the classes
+            as labels, float32 (b, classes), as mixup does; right is then the largest share.
         groups: parameter groups of an optimiser (discriminative rates: `models.layers.parameter_groups`), each with its
             own peak `lr`; else every parameter that learns, at `settings.lr`.
         checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
             ends bit-identical with one that was never stopped: all that is random in an epoch follows from
             (seed, epoch).
         phase: a word for the history's rows, such as "probe" or "fine-tune".
+        each_epoch: is given the row of each epoch when it ends; what it raises ends the training (a search prunes so).
 
     Raises:
         CourseError: a test set given as `val`, labels without a logit, a loss that is not finite, a checkpoint of
             another training.
     """
-    if "test" in (_role(train), _role(val)):
+    if "test" in (role_of(train), role_of(val)):
         raise CourseError(
             "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, and "
             "look at data.test once, last."
@@ -74,6 +79,8 @@ def fit(
             run.one_epoch(progress)
             if kept:
                 run.keep(kept)
+            if each_epoch:
+                each_epoch(run.result.history[-1])
     except KeyboardInterrupt:
         run.result.ended = "interrupted"
         again = f" The same call goes on from {checkpoint}." if kept and kept.exists() else ""
@@ -113,6 +120,14 @@ class _Run:
             fused=hardware.device.type in ("cpu", "cuda"),
         )
         self.scaler = hardware.scaler()
+        self.average = None
+        if settings.ema is not None:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
+
+    @property
+    def judged(self) -> nn.Module:
+        """What validation looks at and what is kept: the moving average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
 
     def one_epoch(self, progress: Progress) -> None:
         """Train over every batch once, validate, and note the row."""
@@ -132,7 +147,7 @@ class _Run:
             total += seen.double()
             weight += float(sum(w.sum() for _, _, w in taken))
             progress.step(loss=float(seen[0]) / max(1e-12, float(sum(w.sum() for _, _, w in taken))))
-        figures = measure(*predict(self.model, self.val, self.hardware))
+        figures = measure(*predict(self.judged, self.val, self.hardware))
         if not math.isfinite(figures["loss"]):
             self._refuse(figures["loss"], "after its last batch, on the validation set")
         row = {"phase": self.phase, "epoch": self.epoch + 1}
@@ -155,6 +170,8 @@ class _Run:
                     nn.utils.clip_grad_norm_(learning, self.settings.clip)
                 self.scaler.step(self.optimiser)
                 self.scaler.update()
+                if self.average is not None:
+                    self.average.update_parameters(self.model)
                 return seen
             except torch.OutOfMemoryError:
                 pass  # the exception holds the tensors of this try; memory comes free only when it is gone
@@ -165,7 +182,7 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         whole = max(1e-12, float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken)))
         seen = torch.zeros(3, device=self.hardware.device)
-        for inputs, labels, weights in _in_pieces(taken, self.pieces):
+        for inputs, labels, weights in in_pieces(taken, self.pieces):
             labels, weights = self.hardware.send(labels), self.hardware.send(weights)
             with self.hardware.autocast():
                 logits = self.model(self.hardware.send(inputs))
@@ -178,7 +195,7 @@ class _Run:
             if not torch.isfinite(loss):
                 self._refuse(loss.item(), f"at step {step + 1}")
             self.scaler.scale(loss / whole).backward()
-            right = (logits.argmax(1) == labels).sum()
+            right = (logits.argmax(1) == (labels.argmax(1) if labels.ndim == 2 else labels)).sum()
             plain = (F.cross_entropy(logits.detach().float(), labels, reduction="none") * weights).sum()  # not smoothed
             seen += torch.stack([plain, right.float(), torch.tensor(float(len(labels)), device=plain.device)])
         return seen.cpu()
@@ -187,6 +204,8 @@ class _Run:
         if self.settings.class_weights is None:
             return weights
         known = torch.tensor(self.settings.class_weights, device=labels.device)
+        if labels.ndim == 2:
+            return weights * (labels @ known)
         if int(labels.max()) >= len(known):
             raise CourseError(f"class_weights has {len(known)} entries, but there is a label {int(labels.max())}.")
         return weights * known[labels]
@@ -221,7 +240,7 @@ class _Run:
         best = self.result.val
         if self.settings.keep == "last" or not best or merit > (best["accuracy"], -best["loss"]):
             self.result.val, self.result.best_epoch = figures, self.epoch
-            self.best = files.snapshot(self.model)
+            self.best = files.snapshot(self.judged)
 
     def patience_is_over(self) -> bool:
         """Early stopping: no better validation for `patience` epochs."""
@@ -242,6 +261,8 @@ class _Run:
     def keep(self, file: TrainingFile) -> None:
         """Write all that the next epoch needs."""
         tensors = files.prefixed("model", self.model.state_dict())
+        if self.average is not None:
+            tensors |= files.prefixed("average", self.average.state_dict())
         if self.settings.keep == "best":
             tensors |= files.prefixed("best", self.best)
         tensors |= files.prefixed("optimiser", files.optimiser_tensors(self.optimiser))
@@ -254,7 +275,9 @@ class _Run:
         tensors, state, self.hardware = file.load(self._identity(), self.hardware)
         self.hardware.place(self.model)  # before the optimiser, whose state takes on its parameters' layout
         self.model.load_state_dict(files.under("model", tensors))
-        self.best = files.under("best", tensors) or files.snapshot(self.model)
+        if self.average is not None:
+            self.average.load_state_dict(files.under("average", tensors))
+        self.best = files.under("best", tensors) or files.snapshot(self.judged)
         files.load_optimiser(self.optimiser, files.under("optimiser", tensors))
         self.scaler = self.hardware.scaler()
         self.scaler.load_state_dict(state["scaler"])
@@ -274,17 +297,3 @@ class _Run:
             "parameters": shapes,
             "peaks": self.peaks,
         }
-
-
-def _role(batches: Iterable) -> str | None:
-    """The role of what is behind batches, or behind a DataLoader: "train", "val", "test", or None where nobody knows."""
-    return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
-
-
-def _in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:
-    for inputs, labels, weights in taken:
-        size = math.ceil(len(labels) / pieces)
-        for start in range(0, len(labels), size):
-            part = slice(start, start + size)
-            cut = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
-            yield cut, labels[part], weights[part]

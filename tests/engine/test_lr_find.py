@@ -1,0 +1,59 @@
+"""The range test on real emoji: it suggests a rate that trains, and leaves everything as it found it."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import tl_helpers as tl
+from tl_helpers.data import Batches
+from tl_helpers.errors import CourseError
+from tl_helpers.models import freeze, parameter_groups
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    return tl.data.load("emoji-google")
+
+
+def model_of(seed=0):
+    torch.manual_seed(seed)
+    return tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(6))
+
+
+def test_weights_modes_gradients_optimiser_and_random_state_are_left_as_found(emoji):
+    model = model_of()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    next(model.parameters()).grad = torch.ones_like(next(model.parameters()))
+    batches = Batches(emoji.train.few(4), size=64, batch_size=8, shuffle=True)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    tl.seed_everything(5)
+    drawn = random.random(), np.random.rand(), torch.rand(1).item()
+    tl.seed_everything(5)
+    curve = tl.lr_find(model, batches, groups=parameter_groups(model, 1e-3, 0.7), steps=12)
+    assert drawn == (random.random(), np.random.rand(), torch.rand(1).item())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(next(model.parameters()).grad, torch.ones_like(next(model.parameters())))
+    assert not optimiser.state and optimiser.param_groups[0]["lr"] == 1e-3
+    assert curve.rates == sorted(curve.rates) and curve.suggestion in curve.rates
+
+
+def test_the_suggestion_lies_where_a_head_learns_and_the_same_call_suggests_the_same(emoji):
+    model = model_of()
+    freeze(model.backbone)
+    some = Batches(emoji.train.few(8), size=48, batch_size=16, shuffle=True)
+    one, two = (tl.lr_find(model, some, steps=30) for _ in range(2))
+    assert one == two
+    assert 1e-4 < one.suggestion < 0.3
+    assert min(one.losses) < one.losses[0]
+
+
+def test_a_test_set_and_rates_that_explode_at_once_are_refused(emoji):
+    with pytest.raises(CourseError, match="training data"):
+        tl.lr_find(model_of(), Batches(emoji.test.few(2), size=64))
+    with pytest.raises(CourseError, match="begin lower"):
+        tl.lr_find(model_of(), Batches(emoji.train.few(2), size=64), low=1e3, high=1e6, steps=20)

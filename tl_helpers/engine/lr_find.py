@@ -1,0 +1,120 @@
+"""The learning-rate range test: one short training with a rising rate shows which rates a model bears."""
+
+import math
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..device import Hardware, pick_device, seed_everything
+from ..errors import CourseError
+from ..models.freezing import train_mode
+from . import checkpoint as files
+from .metrics import check_labels, unpack
+from .protocol import role_of
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """rates: tried, rising. losses: at each, smoothed, in nats. suggestion: a peak for a one-cycle schedule."""
+
+    rates: list[float]
+    losses: list[float]
+    suggestion: float
+
+
+def lr_find(
+    model: nn.Module,
+    train: Iterable,
+    *,
+    groups: list[dict] | None = None,
+    low: float = 1e-6,
+    high: float = 1.0,
+    steps: int = 60,
+    hardware: Hardware | None = None,
+    seed: int = 0,
+) -> RateCurve:
+    """Train `steps` steps while the rate rises from `low` to `high`; leaves weights, modes and random state as they were.
+
+    Follows Smith (2017), with the smoothing and the rule of thumb of fastai: the rate at which the smoothed loss falls
+    steepest, before it is lowest. It stops as soon as the loss is four times the lowest seen.
+
+    Args:
+        train: batches of (inputs, labels) or (inputs, labels, weights); taken again from the start when they run out.
+        groups: discriminative rates as `fit` takes them: all keep their ratio to the largest, which is what is tried.
+
+    Raises:
+        CourseError: fewer than ten rates could be tried before the loss exploded; a test set.
+    """
+    if role_of(train) == "test":
+        raise CourseError("The rate is chosen on training data: pass data.train, and look at data.test once, last.")
+    hardware = hardware or pick_device()
+    hardware.place(model)
+    before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
+    asked = {parameter: parameter.grad for parameter in model.parameters()}
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            seed_everything(seed)
+            rates, losses = _rise(model, train, groups, low, high, steps, hardware)
+        finally:
+            model.load_state_dict(before)
+            for module, training in modes.items():
+                module.training = training
+            for parameter, gradient in asked.items():
+                parameter.grad = gradient
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+    if len(rates) < 10:
+        raise CourseError(f"The loss exploded after {len(rates)} rates, at {rates[-1]:.2g}: begin lower, with low=….")
+    return RateCurve(rates, losses, _steepest(rates, losses))
+
+
+def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float], list[float]]:
+    """The rates that were tried, and the smoothed loss at each."""
+    groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": 1.0}]
+    top = max(group["lr"] for group in groups)
+    shares = [group["lr"] / top for group in groups]
+    optimiser = torch.optim.AdamW([{k: v for k, v in group.items() if k != "name"} for group in groups], lr=low)
+    rates, losses, mean = [], [], 0.0
+    train_mode(model)
+    batches = _endless(train)
+    for step in range(steps):
+        rate = low * (high / low) ** (step / (steps - 1))
+        for group, share in zip(optimiser.param_groups, shares, strict=True):
+            group["lr"] = rate * share
+        inputs, labels, weights = (hardware.send(part) for part in unpack(next(batches)))
+        with hardware.autocast():
+            logits = model(inputs).float()
+        if step == 0:
+            check_labels(logits, labels)
+        loss = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum()
+        mean = 0.9 * mean + 0.1 * loss.item()
+        smooth = mean / (1 - 0.9 ** (step + 1))
+        if not math.isfinite(smooth) or (losses and smooth > 4 * min(losses)):
+            break
+        rates.append(rate)
+        losses.append(smooth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+    return rates, losses
+
+
+def _endless(train: Iterable) -> Iterator:
+    """Pass after pass over the same batches, the first pass always in the same order."""
+    for epoch in count():
+        if hasattr(train, "set_epoch"):
+            train.set_epoch(epoch)
+        yield from train
+
+
+def _steepest(rates: list[float], losses: list[float]) -> float:
+    """The rate at which the loss falls fastest by the logarithm of the rate, before it is lowest."""
+    lowest = max(2, int(np.argmin(losses)) + 1)
+    return rates[int(np.argmin(np.gradient(np.array(losses[:lowest]), np.log(rates[:lowest]))))]

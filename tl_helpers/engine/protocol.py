@@ -1,0 +1,19 @@
+"""All that the engine asks of what it is given: batches with a role, inputs that can be cut."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+
+def role_of(batches: Iterable) -> str | None:
+    """The role of what is behind batches, or behind a DataLoader: "train", "val", "test", or None where nobody knows."""
+    return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
+
+
+def in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:
+    """Batches of (inputs, labels, weights), each cut into so many pieces; inputs are a tensor or a dict of tensors."""
+    for inputs, labels, weights in taken:
+        size = math.ceil(len(labels) / pieces)
+        for start in range(0, len(labels), size):
+            part = slice(start, start + size)
+            cut = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
+            yield cut, labels[part], weights[part]
