@@ -15,19 +15,9 @@ from .probe import probe
 Rows = tuple[Tensor, Tensor]  # features float32 (n, width) and labels int64 (n,)
 
 
-def pooled(source: Rows, target: Rows, *, share: float | None = None) -> nn.Linear:
-    """One probe on the rows of both domains; a row is a row, whoever it comes from.
-
-    Args:
-        share: what the target's rows count for together, in (0, 1), the source's count for the rest; None counts rows.
-    """
-    rows, labels = _together(source, target)
-    if share is None:
-        return probe((rows, labels), classes=_classes(source, target))
-    if not 0 < share < 1:
-        raise CourseError(f"The target's share lies between 0 and 1, found {share}.")
-    parts = [torch.full((len(part[1]),), w / len(part[1])) for part, w in ((source, 1 - share), (target, share))]
-    return probe((rows, labels), classes=_classes(source, target), weights=torch.cat(parts) * len(labels))
+def pooled(source: Rows, target: Rows) -> nn.Linear:
+    """One probe on the rows of both domains; a row is a row, whoever it comes from."""
+    return probe(_together(source, target))
 
 
 def source_then_target(source: Rows, target: Rows, *, strength: float = 0.01) -> nn.Linear:
@@ -37,7 +27,7 @@ def source_then_target(source: Rows, target: Rows, *, strength: float = 0.01) ->
     the source's weights. `strength` is how much the target's losses count against it: 0 leaves the source's probe as
     it is. Deterministic (L-BFGS on a convex function). Features are standardised on the source's rows.
     """
-    head = probe(source, classes=_classes(source, target))
+    head = probe(source, classes=int(_together(source, target)[1].max()) + 1)
     mean, std = source[0].mean(0), source[0].std(0)
     std = std.clamp(min=max(1e-6, 0.5 * float(std.mean())))
     rows, start = (target[0] - mean) / std, [head.weight.detach() * std, (head.bias + head.weight @ mean).detach()]
@@ -67,7 +57,7 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
     none = [torch.zeros_like(rows) for rows, _ in (source, target)]
     wide_source = torch.cat([source[0], source[0], none[0]], dim=1)
     wide_target = torch.cat([target[0], none[1], target[0]], dim=1)
-    wide = probe(_together((wide_source, source[1]), (wide_target, target[1])), classes=_classes(source, target))
+    wide = probe(_together((wide_source, source[1]), (wide_target, target[1])))
     width = source[0].shape[1]
     head = nn.Linear(width, wide.out_features)
     with torch.no_grad():
@@ -141,15 +131,7 @@ class AllStages(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images as the backbone takes them -> (b, twice the sum of the stages' channels)."""
         maps = self.backbone.forward_stages(images).values()
-        return torch.cat([reduce(m) for m in maps for reduce in (_mean, _most)], dim=1)
-
-
-def _mean(maps: Tensor) -> Tensor:
-    return maps.mean((2, 3))
-
-
-def _most(maps: Tensor) -> Tensor:
-    return maps.amax((2, 3))
+        return torch.cat([pool for m in maps for pool in (m.mean((2, 3)), m.amax((2, 3)))], dim=1)
 
 
 def _together(source: Rows, target: Rows) -> Rows:
@@ -158,7 +140,3 @@ def _together(source: Rows, target: Rows) -> Rows:
             f"Source and target need features of one width; found {source[0].shape[1]} and {target[0].shape[1]}."
         )
     return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])
-
-
-def _classes(source: Rows, target: Rows) -> int:
-    return int(torch.cat([source[1], target[1]]).max()) + 1

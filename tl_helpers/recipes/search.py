@@ -1,0 +1,199 @@
+"""Searching for settings where validation can see them: every combination, halving, and pruning while training.
+
+No search looks at a test set: a set whose role is "test", or "all" where a test part is still in it, is refused.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (scikit-learn asks for it)
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, ParameterGrid, ParameterSampler
+from sklearn.model_selection import StratifiedGroupKFold as Folds
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from ..errors import CourseError
+from ..models import Classifier
+from ..sources import write_atomically
+from .transfer import transfer
+
+if TYPE_CHECKING:
+    from ..data import ImageSet
+
+Space = Mapping[str, Sequence[Any]]
+# Hyperband sorts trials into brackets by the study's name, so `search` gives every study the same one.
+PRUNERS = {
+    "none": lambda epochs: optuna.pruners.NopPruner(),
+    "asha": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(1, max_resource=epochs, reduction_factor=2),
+}
+
+
+@dataclass
+class Trial:
+    """One combination: its validation score (`curve`) after having spent each of `at` (epochs, or rows learnt from)."""
+
+    number: int
+    settings: dict
+    at: list[int] = field(default_factory=list)
+    curve: list[float] = field(default_factory=list)
+    pruned: bool = False
+    seconds: float | None = None  # None while it runs
+
+
+@dataclass
+class Search:
+    """What a search found. `unit`: what is spent. `model`: of a search on features, the winner, learnt on all its rows."""
+
+    unit: str
+    trials: list[Trial] = field(default_factory=list)
+    model: Any = None
+
+    @property
+    def best(self) -> Trial:
+        """The best of the trials that went to the end; of equals the first."""
+        whole = [trial for trial in self.trials if trial.curve and not trial.pruned]
+        return max(whole, key=lambda trial: trial.curve[-1])
+
+    @property
+    def spent(self) -> int:
+        """Epochs trained, or rows learnt from, in all trials together: a price that no other process changes."""
+        return sum(trial.at[-1] if self.unit == "epochs" else sum(trial.at) for trial in self.trials if trial.at)
+
+    @property
+    def seconds(self) -> float:
+        """What all trials took together."""
+        return sum(trial.seconds or 0.0 for trial in self.trials)
+
+
+def search_features(
+    model, rows: Tensor, images: "ImageSet", space: Space, *, method: str = "grid", folds: int = 3, seed: int = 0
+) -> Search:
+    """Search a scikit-learn model's settings on kept features by cross-validation within one set.
+
+    grid: every combination of `space` on every row. halving: all combinations on a few rows, the best third of them on
+    three times as many, and so on (Jamieson and Talwalkar, 2016; scikit-learn's HalvingGridSearchCV).
+
+    Args:
+        model: an estimator or a pipeline; the keys of `space` are its parameters.
+        rows: float32 (n, width), the features of `images`, whose labels and groups are used; groups stay whole.
+
+    Raises:
+        CourseError: a set that is, or contains, the test set; rows that don't belong to the set; an unknown method.
+    """
+    if images.role in ("test", "all"):
+        raise CourseError(
+            f"A search chooses, so it can't see {images.name}'s {images.role!r} part: give it .train, or train and val "
+            f"joined: data.subset([*data.split.train, *data.split.val], role='train')."
+        )
+    if len(rows) != len(images) or method not in ("grid", "halving"):
+        raise CourseError(
+            f"Found {len(rows)} rows for {len(images)} images, and the method {method!r} (grid, halving)."
+        )
+    halving = {"factor": 3, "random_state": seed} if method == "halving" else {}
+    kind = HalvingGridSearchCV if halving else GridSearchCV
+    searcher = kind(model, dict(space), cv=Folds(folds, shuffle=True, random_state=seed), **halving)
+    groups = range(len(rows)) if images.groups is None else images.groups.numpy()
+    with threadpool_limits(1):  # small matrices: threads only wait for each other
+        searcher.fit(rows.numpy(), images.labels.numpy(), groups=groups)
+    table, trials = searcher.cv_results_, {}  # a row per combination and round
+    for k, settings in enumerate(table["params"]):
+        trial = trials.setdefault(str(settings), Trial(len(trials), settings, seconds=0.0))
+        trial.at.append(int(table["n_resources"][k]) if halving else len(rows))
+        trial.curve.append(float(table["mean_test_score"][k]))
+        trial.seconds += folds * float(table["mean_fit_time"][k] + table["mean_score_time"][k])
+    for trial in trials.values():
+        trial.pruned = trial.at[-1] < max(table.get("n_resources", [0]))
+    return Search("rows", list(trials.values()), searcher.best_estimator_)
+
+
+def search(
+    model: Classifier,
+    data: "ImageSet",
+    space: Space,
+    *,
+    trials: int = 12,
+    epochs: int = 4,
+    recipe: str = "lp-ft",
+    pruner: str = "asha",
+    seed: int = 0,
+    folder: Path | str | None = None,
+    watch: Callable[[Search], Any] = lambda found: None,
+    **fixed: Any,
+) -> Search:
+    """Try combinations of `space` with `transfer` on `data.train`, judged on `data.val`; `model` itself stays as it is.
+
+    The combinations are drawn from the grid by `seed`, none twice; all of them where there are no more than `trials`.
+    A trial is pruned when it is not in the better half of those that came as far (asha: Li et al., 2020; hyperband: Li
+    et al., 2018, spares some the early cuts; none: all go to the end). The score is validation accuracy; ties: the loss.
+
+    Args:
+        space: for keywords of `transfer` (lr, weight_decay, augment, rate_decay …) the values to try.
+        folder: finished trials are kept in it, and the same call goes on after an interruption, to the same end.
+        watch: is given the search after each epoch and at the end of each trial.
+        fixed: further keywords of `transfer`, the same in all trials.
+
+    Raises:
+        CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
+    """
+    if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
+        raise CourseError(
+            "A search takes a whole set, of which it sees .train and .val alone, a recipe with epochs and a pruner out of "
+            f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
+        )
+    plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
+    made = [data.name, data.split.hash, model.spec, recipe, epochs, pruner, seed, plan, str(sorted(fixed.items()))]
+    kept, found = _kept(folder, made), Search("epochs")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
+    for number, settings in enumerate(plan):
+        trial, asked, start = Trial(number, settings), study.ask(), time.perf_counter()
+        found.trials.append(trial)
+        judge = partial(_judge, trial, asked, epochs, partial(watch, found))
+        try:
+            if number < len(kept):
+                for score in kept[number]["curve"]:
+                    judge({"score": score})
+            else:
+                options = {"epochs": epochs, "seed": seed, **fixed, **settings, "each_epoch": judge}
+                if transfer(copy.deepcopy(model), data, recipe, **options).ended == "interrupted":
+                    raise KeyboardInterrupt
+        except optuna.TrialPruned:
+            trial.pruned = True
+        study.tell(asked, trial.curve[-1])
+        trial.seconds = kept[number]["seconds"] if number < len(kept) else time.perf_counter() - start
+        watch(found)
+        if folder and number >= len(kept):
+            kept.append({"curve": trial.curve, "seconds": trial.seconds})
+            write_atomically(Path(folder, "search.json"), json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
+    return found
+
+
+def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], Any], row: dict) -> None:
+    """Note how good a trial is after one more epoch, and end it where the pruner says so."""
+    score = row["score"] if "score" in row else row["val_accuracy"] - 1e-4 * row["val_loss"]
+    trial.at.append(len(trial.at) + 1)
+    trial.curve.append(score)
+    asked.report(score, len(trial.at))
+    seen()
+    if len(trial.at) < epochs and asked.should_prune():
+        raise optuna.TrialPruned
+
+
+def _kept(folder: Path | str | None, made: list) -> list[dict]:
+    """The finished trials of a search that was interrupted; the folder is made where there is none."""
+    if folder is None:
+        return []
+    path = Path(folder, "search.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
+    if found["made"] != json.loads(json.dumps(made)):
+        raise CourseError(f"{path} is of another search (other data, settings or seed): take another folder.")
+    return found["trials"]
