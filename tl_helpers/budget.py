@@ -24,7 +24,7 @@ class Budget:
 
 BUDGETS = {
     "ci": Budget("ci", 64, 1, 96, (0, 1), (1, 5)),
-    "class": Budget("class", 128, 4, 320, (0, 1, 2), (1, 5, 20, None)),
+    "class": Budget("class", 128, 3, 256, (0, 1, 2), (1, 5, 20, None)),
     "full": Budget("full", 160, 15, 10_000, (0, 1, 2, 3, 4), (1, 2, 5, 10, 20, None)),
 }
 
