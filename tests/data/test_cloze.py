@@ -11,13 +11,13 @@ from tl_helpers.data.cloze import (
     BLANK,
     CLUES,
     KINDS,
-    ClozeBatches,
     Question,
     clues,
     load_cloze,
     load_tales,
     word_classes,
 )
+from tl_helpers.data.cloze_batches import ClozeBatches
 from tl_helpers.errors import CourseError
 
 COUNTS = {"noun": 1720, "verb": 1650, "preposition": 1870}

@@ -10,13 +10,10 @@ import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from sklearn.model_selection import GroupKFold
-from torch import Tensor
 
 from tl_helpers import sources
 from tl_helpers.errors import CourseError
@@ -240,51 +237,3 @@ def clues(question: Question, window: int = 5) -> np.ndarray:
         norm = sum(weight[word] ** 2 for word in bag) * sum(weight[word] ** 2 for word in asked)
         found[k, 1], found[k, 7] = len(where), sum(weight[word] ** 2 for word in bag & asked) / max(norm, 1e-12) ** 0.5
     return found
-
-
-class ClozeBatches:
-    """Batches for `fit`: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights float32 (b,)).
-
-    encode: a question as a dict of tensors of any shape (`words_encoder`, `pieces_encoder`, or what was computed before). It is
-    called once for each question. Unshuffled batches keep the set's order; shuffled ones follow from (seed, epoch).
-    """
-
-    def __init__(
-        self, cloze: ClozeSet, encode: Callable[[Question], dict[str, Tensor]], *, batch_size=16, shuffle=False, seed=0
-    ):
-        if not len(cloze) or batch_size < 1:
-            raise CourseError(f"{len(cloze)} questions in batches of {batch_size}: there is nothing to read.")
-        self.role, self.n, self.batch_size, self.shuffle, self.seed = cloze.role, len(cloze), batch_size, shuffle, seed
-        self.rows, self.labels = [encode(question) for question in cloze.questions], torch.from_numpy(cloze.labels)
-        self.fingerprint = f"{cloze.fingerprint} {batch_size} {shuffle} {seed}"
-        self._epoch = 0
-
-    def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's."""
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        order = np.arange(self.n)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self._epoch]).permutation(self.n)
-        self._epoch += 1
-        for start in range(0, self.n, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            rows = [self.rows[i] for i in chosen]
-            yield (
-                {key: pad([row[key] for row in rows]) for key in rows[0]},
-                self.labels[chosen],
-                torch.ones(len(chosen)),
-            )
-
-
-def pad(tensors: list[Tensor]) -> Tensor:
-    """Tensors of equal rank stacked, each dimension as long as the longest, the rest 0."""
-    shape = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]
-    stacked = tensors[0].new_zeros(len(tensors), *shape)
-    for row, tensor in zip(stacked, tensors, strict=True):
-        row[tuple(slice(size) for size in tensor.shape)] = tensor
-    return stacked

@@ -1,0 +1,182 @@
+"""Measure readers of cloze questions on five folds by story and keep every run in data/results/cloze.json, one row each.
+
+    python tests/benchmarks/cloze_table.py baselines            clues alone, and the logistic ranker on all of them
+    python tests/benchmarks/cloze_table.py words                the attention-sum reader from scratch
+    python tests/benchmarks/cloze_table.py frozen               MiniLM frozen, states kept in data/cache, the head trained
+    python tests/benchmarks/cloze_table.py fine-tuned           all of MiniLM trained, from the head that `frozen` trains
+    … --kinds noun verb --folds 0 1 --seeds 0 --minutes 8       a part of it; it stops before a run that would outlast the minutes
+
+A run that is in the file already is not repeated, so the command goes on where it was stopped. A row holds the right answers
+by story. Nothing was chosen by test figures except how the ranker sees its clues (`ranked`), which favours the ranker.
+"""
+
+import argparse
+import datetime
+import json
+import time
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from transformers import AutoModel
+
+import tl_helpers as tl
+from tl_helpers.data.cloze import CLUES, FOLDS, KINDS, clues, load_cloze
+from tl_helpers.data.cloze_batches import ClozeBatches, pieces_encoder, words_encoder
+from tl_helpers.data.tokens import minilm_tokenizer
+from tl_helpers.engine.metrics import predict
+from tl_helpers.engine.settings import Settings
+from tl_helpers.models.reader import AttentionSum, PieceReader, WordReader, read_ahead
+from tl_helpers.sources import atomic_path, cache_dir, path_of, root, write_atomically
+
+PATH = root() / "data" / "results" / "cloze.json"
+SETTINGS = {
+    "words": {"epochs": 6, "lr": 3e-3, "batch_size": 32},
+    "frozen": {"epochs": 12, "lr": 3e-3, "batch_size": 32},
+    "fine-tuned": {"epochs": 2, "lr": 1e-4, "batch_size": 8},
+}
+SINGLE = {"most frequent": "count", "sliding window": "window", "bag similarity": "bag", "same left neighbour": "left"}
+
+
+def ranked(table: np.ndarray) -> np.ndarray:
+    """(n, 10, 8) clues as the regression sees them: logarithms, and these beside the other candidates' mean."""
+    logs = np.log1p(table)
+    return np.concatenate([logs, logs - logs.mean(1, keepdims=True)], 2)
+
+
+def baselines(kind: str, fold: int, seed: int) -> dict:
+    """Right answers (n,) of each baseline on the fold's test stories; ties are drawn by the seed."""
+    train, val, test = load_cloze(kind).fold(fold)
+    learn = (*train.questions, *val.questions)
+    seen, new = (np.stack([clues(question) for question in part]) for part in (learn, test.questions))
+    target = np.concatenate([np.eye(10)[question.label] for question in learn])
+    ranker = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(
+        ranked(seen).reshape(-1, 2 * len(CLUES)), target
+    )
+    scores = {name: new[..., CLUES.index(clue)] for name, clue in SINGLE.items()}
+    scores["eight clues"] = ranker.decision_function(ranked(new).reshape(-1, 2 * len(CLUES))).reshape(-1, 10)
+    ties = np.random.default_rng(seed).random(new.shape[:2])
+    return {name: np.lexsort((ties, score), axis=1)[:, -1] == test.labels for name, score in scores.items()}
+
+
+def words(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+    """The reader from scratch."""
+    train, val, test = load_cloze(kind).fold(fold)
+    encode, size = words_encoder(train)
+    torch.manual_seed(seed)
+    return fitted(WordReader(size), encode, (train, val, test), SETTINGS["words"], seed, hardware)
+
+
+def frozen(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+    """A head on states that were kept."""
+    encode = kept_states(kind, hardware).__getitem__
+    torch.manual_seed(seed)
+    return fitted(AttentionSum(384), encode, load_cloze(kind).fold(fold), SETTINGS["frozen"], seed, hardware)
+
+
+def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+    """Head first on kept states, then all layers; each epoch is kept in runs/, so a stopped run goes on."""
+    parts = load_cloze(kind).fold(fold)
+    torch.manual_seed(seed)
+    reader = PieceReader(minilm())
+    fitted(reader.head, kept_states(kind, hardware).__getitem__, parts, SETTINGS["frozen"], seed, hardware)
+    checkpoint = root() / "runs" / f"cloze-{kind}-{fold}-{seed}.safetensors"
+    faster = tl.pick_device(precision="bf16") if hardware.device.type == "cpu" else hardware
+    return fitted(reader, pieces_encoder(minilm_tokenizer()), parts, SETTINGS["fine-tuned"], seed, faster, checkpoint)
+
+
+def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None) -> tuple[np.ndarray, dict]:
+    """Train on the first part, choose the epoch on the second, and answer the third: right (n,), and validation's figures."""
+    plan = {key: value for key, value in settings.items() if key != "batch_size"}
+    train, val, test = (
+        ClozeBatches(part, encode, batch_size=settings["batch_size"], shuffle=part.role == "train", seed=seed)
+        for part in parts
+    )
+    result = tl.fit(model, train, val, Settings(**plan), hardware=hardware, seed=seed, checkpoint=checkpoint)
+    logits, labels, _ = predict(model, test, hardware)
+    return (logits.argmax(1) == labels).numpy(), {"val": result.val["accuracy"], "best_epoch": result.best_epoch}
+
+
+def minilm():
+    """The encoder alone."""
+    return AutoModel.from_pretrained(path_of("minilm"), add_pooling_layer=False)
+
+
+def kept_states(kind: str, hardware, piece: int = 172) -> dict:
+    """What frozen MiniLM says at each place, by question; computed once, in pieces that are kept in data/cache."""
+    whole, found = load_cloze(kind), []
+    for start in range(0, len(whole), piece):
+        part = whole.subset(range(start, min(start + piece, len(whole))))
+        path = cache_dir() / "cloze" / f"{kind}-{start}-{part.fingerprint[:16]}.safetensors"
+        if not path.exists():
+            batches = ClozeBatches(part, pieces_encoder(minilm_tokenizer()), batch_size=8)
+            rows = read_ahead(PieceReader(minilm()), batches, hardware)
+            sizes = torch.tensor([len(row["candidate"]) for row in rows])
+            with atomic_path(path) as temporary:
+                save_file({"sizes": sizes} | {k: torch.cat([row[k] for row in rows]) for k in rows[0]}, temporary)
+        tensors = load_file(path)
+        sizes = tensors.pop("sizes").tolist()
+        cut = {key: value.split(sizes) for key, value in tensors.items()}
+        found += [{key: values[i] for key, values in cut.items()} for i in range(len(sizes))]
+    return dict(zip(whole.questions, found, strict=True))
+
+
+def by_story(kind: str, fold: int, right: np.ndarray) -> dict[str, list[int]]:
+    """{title: [right answers, questions]} of the fold's test stories."""
+    test = load_cloze(kind).fold(fold)[2]
+    return {
+        test.titles[s]: [int(right[test.stories == s].sum()), int((test.stories == s).sum())]
+        for s in np.unique(test.stories)
+    }
+
+
+def main() -> None:
+    """Run what is missing; the file is written after every run."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["baselines", "words", "frozen", "fine-tuned", "states"])
+    parser.add_argument("--kinds", nargs="+", default=KINDS)
+    parser.add_argument("--folds", nargs="+", type=int, default=range(FOLDS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    asked = parser.parse_args()
+    began, last, hardware = time.time(), 0.0, tl.pick_device()
+    for kind, fold, seed in [(k, f, s) for s in asked.seeds for f in asked.folds for k in asked.kinds]:
+        if time.time() - began + last > 60 * asked.minutes:
+            return
+        if asked.what == "states":
+            kept_states(kind, hardware)
+            continue
+        rows = json.loads(PATH.read_text("utf-8"))["rows"] if PATH.exists() else []
+        names = [*SINGLE, "eight clues"] if asked.what == "baselines" else [asked.what]
+        if any((row["model"], row["kind"], row["fold"], row["seed"]) == (names[0], kind, fold, seed) for row in rows):
+            continue
+        start = time.time()
+        if asked.what == "baselines":
+            answers, more = baselines(kind, fold, seed), {}
+        else:
+            run = {"words": words, "frozen": frozen, "fine-tuned": fine_tuned}[asked.what]
+            right, more = run(kind, fold, seed, hardware)
+            answers = {asked.what: right}
+        last = time.time() - start
+        for name, right in answers.items():
+            row = {"model": name, "kind": kind, "fold": fold, "seed": seed, "accuracy": round(float(right.mean()), 4)}
+            rows.append(row | more | {"seconds": round(last, 1), "stories": by_story(kind, fold, right)})
+            print({key: value for key, value in rows[-1].items() if key != "stories"}, flush=True)
+        table = {
+            "command": "python tests/benchmarks/cloze_table.py baselines (words, frozen, fine-tuned)",
+            "hardware": hardware.line(),
+            "budget": "as in settings; fine-tuned in bf16 on a CPU",
+            "date": datetime.date.today().isoformat(),
+            "settings": SETTINGS,
+        }
+        write_atomically(
+            PATH,
+            json.dumps(table, indent=1)[:-2] + ',\n "rows": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n ]\n}\n",
+        )
+
+
+if __name__ == "__main__":
+    main()

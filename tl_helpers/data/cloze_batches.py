@@ -1,0 +1,122 @@
+"""Cloze questions as numbers: as words for a reader of our own, as word pieces in chunks for a pretrained one; and batches."""
+
+import collections
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from tl_helpers.data.cloze import BLANK, ClozeSet, Question
+from tl_helpers.errors import CourseError
+
+Encoder = Callable[[Question], dict[str, Tensor]]
+PAD, UNKNOWN = 0, 1
+
+
+def words_encoder(train: ClozeSet, size: int = 4000) -> tuple[Encoder, int]:
+    """An encoder to whole words, lower case, and how many it knows: the most frequent of the training contexts.
+
+    It gives {"context", "candidate", "distance": int64 (t,), "query": int64 (q,), "blank": int64 ()}. 0 is padding, 1 an unknown
+    word, 2 the blank. A word's `candidate` is 1..10 where it is one, else 0, its `distance` 20..1 sentences before the query.
+    """
+    counts = collections.Counter(w.lower() for q in train.questions for s in q.context for w in s)
+    number = {word: k for k, (word, _) in enumerate(counts.most_common(size - 3), 3)} | {BLANK: 2}
+
+    def encode(question: Question) -> dict[str, Tensor]:
+        words = [word.lower() for sentence in question.context for word in sentence]
+        own = {word: k for k, word in enumerate(question.candidates, 1)}
+        ago = [len(question.context) - s for s, sentence in enumerate(question.context) for _ in sentence]
+        query = [number.get(word if word == BLANK else word.lower(), UNKNOWN) for word in question.query]
+        found = {"context": [number.get(word, UNKNOWN) for word in words], "distance": ago, "query": query}
+        found |= {"candidate": [own.get(word, 0) for word in words], "blank": question.blank}
+        return {key: torch.tensor(value) for key, value in found.items()}
+
+    return encode, len(number) + 2
+
+
+def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: int = 96) -> Encoder:
+    """An encoder to BERT's word pieces: the context in chunks of whole sentences, and beside each chunk the query.
+
+    It gives {"input_ids", "candidate", "distance": int64 (c, t), "blank": int64 ()}: c chunks of at most `max_pieces`,
+    `[CLS] query with [MASK] [SEP] chunk [SEP]`. A candidate is marked at its first piece. Of a longer query the pieces about
+    the blank are kept, of a sentence longer than a chunk its beginning.
+    """
+    cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
+    known: dict[str, list[int]] = {}
+
+    def pieces(word: str) -> list[int]:
+        if word not in known:
+            known[word] = tokenizer.encode(word, add_special_tokens=False).ids
+        return known[word]
+
+    def encode(question: Question) -> dict[str, Tensor]:
+        before, after = (
+            [piece for word in part for piece in pieces(word)]
+            for part in (question.query[: question.blank], question.query[question.blank + 1 :])
+        )
+        start = max(0, len(before) - max(longest_query // 2, longest_query - len(after)))
+        query = [*[cls, *before[start:], mask, *after][:longest_query + 2], sep]
+        own = {word: k for k, word in enumerate(question.candidates, 1)}
+        chunks, room = [], max_pieces - len(query) - 1
+        for s, sentence in enumerate(question.context):
+            rows = [
+                (piece, own.get(word.lower(), 0) if first else 0, len(question.context) - s)
+                for word in sentence
+                for first, piece in zip([True, *[False] * 99], pieces(word), strict=False)
+            ][:room]
+            if not chunks or len(chunks[-1]) + len(rows) > room:
+                chunks.append([])
+            chunks[-1] += rows
+        head, tail = [(piece, 0, 0) for piece in query], [(sep, 0, 0)]
+        table = pad([torch.tensor(head + chunk + tail) for chunk in chunks])  # (c, t, 3)
+        found = {"input_ids": table[..., 0], "candidate": table[..., 1], "distance": table[..., 2]}
+        return found | {"blank": torch.tensor(query.index(mask))}
+
+    return encode
+
+
+class ClozeBatches:
+    """Batches for `fit`: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights float32 (b,)).
+
+    encode: a question as a dict of tensors of any shape: `words_encoder`, `pieces_encoder`, or the look-up of what was computed
+    before. It is called once for each question. Unshuffled batches keep the set's order; shuffled ones follow from
+    (seed, epoch).
+    """
+
+    def __init__(
+        self, cloze: ClozeSet, encode: Encoder, *, batch_size: int = 16, shuffle: bool = False, seed: int = 0
+    ) -> None:
+        if not len(cloze) or batch_size < 1:
+            raise CourseError(f"{len(cloze)} questions in batches of {batch_size}: there is nothing to read.")
+        self.role, self.n, self.batch_size, self.shuffle, self.seed = cloze.role, len(cloze), batch_size, shuffle, seed
+        self.rows, self.labels = [encode(question) for question in cloze.questions], torch.from_numpy(cloze.labels)
+        self.fingerprint = f"{cloze.fingerprint} {batch_size} {shuffle} {seed}"
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch's."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        order = np.arange(self.n)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self._epoch]).permutation(self.n)
+        self._epoch += 1
+        for start in range(0, self.n, self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            rows = [self.rows[i] for i in chosen]
+            yield {key: pad([row[key] for row in rows]) for key in rows[0]}, self.labels[chosen], torch.ones(len(rows))
+
+
+def pad(tensors: list[Tensor]) -> Tensor:
+    """Tensors of equal rank stacked, each dimension as long as the longest, the rest 0."""
+    shape = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]
+    stacked = tensors[0].new_zeros(len(tensors), *shape)
+    for row, tensor in zip(stacked, tensors, strict=True):
+        row[tuple(slice(size) for size in tensor.shape)] = tensor
+    return stacked

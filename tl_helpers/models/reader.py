@@ -1,0 +1,150 @@
+"""Readers: attention summed over the places where a candidate stands (Kadlec et al., 2016), and spans by start and end.
+
+A reader of cloze questions scores every place of the context where a candidate stands; softmax over these places is where it
+looks, and a candidate's probability is the sum over its own places. As logits: the logarithm of that sum, up to a constant.
+In every input 0 is padding: a place's `candidate` is 1..10, its `distance` 1..20 sentences, a token's id never 0.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ..device import Hardware
+
+FAR = 20  # sentences
+
+
+class AttentionSum(nn.Module):
+    """Scores places and sums up: the head of both readers, and all that is trained on a frozen encoder.
+
+    forward takes {"place": (b, n, width) states of the places, "blank": (b, n, width) or (b, 1, width) the state of the blank as
+    read beside that place, "candidate": int64 (b, n), "distance": int64 (b, n)} and gives logits (b, candidates).
+    A score is the product of the two states, each projected to `inner` numbers, plus one learnt number per distance.
+    """
+
+    def __init__(self, width: int, inner: int = 64, candidates: int = 10, dropout: float = 0.2):
+        super().__init__()
+        self.place, self.blank = (
+            nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, inner)) for _ in range(2)
+        )
+        self.distance = nn.Embedding(FAR + 1, 1)
+        nn.init.zeros_(self.distance.weight)
+        self.candidates = candidates
+
+    def scores(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(b, n) float32; -inf where nothing stands."""
+        products = (self.place(inputs["place"].float()) * self.blank(inputs["blank"].float())).sum(-1).float()
+        scores = products / self.place[-1].out_features ** 0.5 + self.distance(inputs["distance"])[..., 0]
+        return scores.masked_fill(inputs["candidate"] == 0, float("-inf"))
+
+    def attention(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(b, n): where it looks; each row sums to 1, and padding gets 0."""
+        return self.scores(inputs).softmax(1)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        own = inputs["candidate"][..., None] == torch.arange(1, self.candidates + 1, device=inputs["candidate"].device)
+        scores = self.scores(inputs)[..., None].masked_fill(~own, -1e4)  # finite, so that a candidate may stand nowhere
+        return scores.logsumexp(1)
+
+
+class WordReader(nn.Module):
+    """The attention-sum reader from scratch: two bi-GRUs, one over the context, one over the query.
+
+    Takes {"context", "candidate", "distance": int64 (b, t), "query": int64 (b, q), "blank": int64 (b,)}. Kadlec et al. take the
+    query's last state; here it is the state at the blank.
+    """
+
+    def __init__(self, words: int, width: int = 96, hidden: int = 64, candidates: int = 10, dropout: float = 0.2):
+        super().__init__()
+        self.words = nn.Sequential(nn.Embedding(words, width, padding_idx=0), nn.Dropout(dropout))
+        self.context, self.query = (nn.GRU(width, hidden, batch_first=True, bidirectional=True) for _ in range(2))
+        self.head = AttentionSum(2 * hidden, candidates=candidates, dropout=dropout)
+
+    def places(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the head takes: the states of all words of the context, and of the blank."""
+        query = _read(self.query, self.words(inputs["query"]), inputs["query"] != 0)
+        blank = query[torch.arange(len(query)), inputs["blank"]][:, None]
+        context = _read(self.context, self.words(inputs["context"]), inputs["context"] != 0)
+        return {"place": context, "blank": blank, "candidate": inputs["candidate"], "distance": inputs["distance"]}
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.head(self.places(inputs))
+
+
+class PieceReader(nn.Module):
+    """A pretrained transformer that reads the query beside each chunk of the context, and the same head on its states.
+
+    Takes {"input_ids": int64 (b, c, t), `[CLS] query with [MASK] [SEP] chunk [SEP]`, "candidate" and "distance": int64
+    (b, c, t), "blank": int64 (b,) the place of [MASK]}. `encoder` is a transformers model with `config.hidden_size`.
+    """
+
+    def __init__(self, encoder: nn.Module, candidates: int = 10):
+        super().__init__()
+        self.encoder, self.head = encoder, AttentionSum(encoder.config.hidden_size, candidates=candidates)
+
+    def places(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the head takes, of the places where a candidate stands and no others: n is the most in the batch."""
+        ids, b, chunks = inputs["input_ids"], *inputs["input_ids"].shape[:2]
+        real = (ids != 0).any(-1)  # chunks that are padding are not read
+        states = _transform(self.encoder, ids[real])
+        row = torch.arange(b, device=ids.device)[:, None].expand(b, chunks)[real]
+        masks = states[torch.arange(len(states), device=ids.device), inputs["blank"][row]]
+        chunk, piece = (inputs["candidate"][real] > 0).nonzero(as_tuple=True)
+        owner = row[chunk]
+        slot = torch.arange(len(owner), device=ids.device) - torch.searchsorted(owner, owner)
+        n = int(torch.bincount(owner, minlength=b).max())
+        found = {"place": states[chunk, piece], "blank": masks[chunk]}
+        found |= {key: inputs[key][real][chunk, piece] for key in ("candidate", "distance")}
+        return {
+            key: value.new_zeros(b, n, *value.shape[1:]).index_put((owner, slot), value) for key, value in found.items()
+        }
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.head(self.places(inputs))
+
+
+class SpanReader(nn.Module):
+    """Answers as spans of the text (SQuAD): a start head and an end head on a pretrained transformer.
+
+    Takes {"input_ids": int64 (b, t), "allowed": bool (b, t): pieces of the paragraph, and [CLS] for "no answer"} and gives logits
+    (b, t * longest): class `start * longest + length - 1`, so that one softmax chooses among the spans that are possible.
+    """
+
+    def __init__(self, encoder: nn.Module, longest: int = 30):
+        super().__init__()
+        self.encoder, self.longest = encoder, longest
+        self.ends = nn.Linear(encoder.config.hidden_size, 2)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        states = _transform(self.encoder, inputs["input_ids"])
+        start, end = self.ends(states).float().masked_fill(~inputs["allowed"][..., None], -1e4).unbind(-1)
+        ends = nn.functional.pad(end, (0, self.longest - 1), value=-1e4).unfold(1, self.longest, 1)  # (b, t, longest)
+        logits = start[..., None] + ends
+        return torch.cat([torch.cat([logits[:, :1, :1], logits[:, :1, 1:] - 1e4], 2), logits[:, 1:]], 1).flatten(1)
+
+
+def _transform(encoder: nn.Module, ids: Tensor) -> Tensor:
+    return encoder(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+
+
+def _read(gru: nn.GRU, words: Tensor, mask: Tensor) -> Tensor:
+    """States (b, t, 2 * hidden) of padded rows; what is padding is not read, so the backward states do not depend on it."""
+    packed = nn.utils.rnn.pack_padded_sequence(words, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+    return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=words.shape[1])[0]
+
+
+def read_ahead(reader: nn.Module, batches: Iterable, hardware: Hardware) -> list[dict[str, Tensor]]:
+    """`reader.places` of every question of unshuffled batches, once, on the CPU: what a frozen encoder says never changes.
+
+    One dict a question, each tensor (n, …) without padding; states are kept as float16.
+    """
+    found = []
+    hardware.place(reader).eval()
+    with torch.inference_mode(), hardware.autocast():
+        for inputs, *_ in batches:
+            places = {key: value.cpu() for key, value in reader.places(hardware.send(inputs)).items()}
+            places |= {key: places[key].half() for key in ("place", "blank")}
+            for row, n in enumerate((places["candidate"] > 0).sum(1).tolist()):
+                found.append({key: value[row, :n].clone() for key, value in places.items()})
+    return found
