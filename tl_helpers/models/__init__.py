@@ -5,6 +5,7 @@ from .freezing import freeze, train_mode, trainable_table, unfreeze, unfreeze_fr
 from .heads import Classifier, attach_head, build
 from .layers import parameter_groups, summary_row
 from .table import TABLE, Preprocess
+from .text_encoders import load_text_encoder, text_encoder
 
 __all__ = [
     "TABLE",
@@ -15,8 +16,10 @@ __all__ = [
     "build",
     "freeze",
     "load_backbone",
+    "load_text_encoder",
     "parameter_groups",
     "summary_row",
+    "text_encoder",
     "train_mode",
     "trainable_table",
     "unfreeze",

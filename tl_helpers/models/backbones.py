@@ -1,6 +1,5 @@
 """A backbone: the part of a trained network that turns images into features, with its preprocessing inside."""
 
-import hashlib
 import math
 import re
 from collections import OrderedDict
@@ -12,12 +11,13 @@ from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from ..errors import CourseError
-from .freezing import settle
+from .encoder import Encoder
+from .small import BODIES
 from .table import Preprocess, Row, find_row
 from .weights import read_into, weights_file
 
 
-class Backbone(nn.Module):
+class Backbone(Encoder):
     """A row of the table, built: images in, features out.
 
     Every call takes images as uint8 0..255 or float 0..1, shape (b, 3, h, w) or grey (b, 1, h, w), in RGB, on the
@@ -50,19 +50,6 @@ class Backbone(nn.Module):
         """The parts of the body from stem to top. See `stage_parameters` for all that belongs to each."""
         return {stage: _modules(self.body, where) for stage, where in self._stages.items()}
 
-    def stage_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
-        """Every parameter of the backbone exactly once, with its name, by stage from stem to top.
-
-        Parameters that stand in no module of their own (a transformer's class token and positions) are the stem's.
-        """
-        names = {parameter: name for name, parameter in self.named_parameters()}
-        found: dict[str, list] = {}
-        for stage, modules in self.stages.items():
-            found[stage] = [(names.pop(p), p) for m in modules for p in m.parameters() if p in names]
-        first = next(iter(found))
-        found[first] = [(name, p) for p, name in names.items()] + found[first]
-        return found
-
     def normalise(self, images: Tensor) -> Tensor:
         """(b, 1 or 3, h, w) uint8 0..255 or float 0..1 -> (b, 3, h, w) float as the weights expect it."""
         self._check(images)
@@ -87,24 +74,6 @@ class Backbone(nn.Module):
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         """Images -> what each stage hands to the next, by stage name: maps (b, c, h', w') in a convolutional network."""
         return _outputs(self.body, self.normalise(images), {stage: ms[-1] for stage, ms in self.stages.items()})
-
-    def train(self, mode: bool = True) -> "Backbone":
-        """As in torch, but what is frozen stays in eval mode, so that a frozen batch norm or dropout rests."""
-        super().train(mode)
-        return settle(self) if mode else self
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of name, preprocessing and the weights as they are now: the key under which features are kept."""
-        digest = hashlib.sha256(f"{self.name} {self.preprocess}".encode())
-        for name, tensor in self.state_dict().items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
-
-    def extra_repr(self) -> str:
-        """What `print(backbone)` shows in its first line."""
-        return f"{self.name}: {self.width} features, weights: {self.source}"
 
     def _check(self, x: Tensor) -> None:
         shape = tuple(x.shape)
@@ -178,6 +147,8 @@ def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
             return network, source
     elif row.library == "vgg-conv":
         network = _vgg_convolutions()
+    elif row.library == "small":
+        network = BODIES[row.architecture]()
     else:
         network = torchvision.models.get_model(row.architecture, weights=None)
     if path:
@@ -187,7 +158,7 @@ def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
 
 def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     """Take the network's own classifier off (in place): (body, that last layer), None where there is none."""
-    if row.library == "vgg-conv":
+    if row.library in ("vgg-conv", "small"):
         return network, None
     if row.library == "timm":
         last = network.get_classifier()

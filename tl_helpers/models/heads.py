@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from ..errors import CourseError
 from ..sources import path_of
 from .backbones import Backbone, cut, load_backbone, whole_network
+from .encoder import Encoder
 from .freezing import settle
+from .text_encoders import text_encoder
 from .weights import read_convolution
 
 
@@ -64,14 +66,14 @@ def imagenet_classes() -> tuple[str, ...]:
 class Classifier(nn.Module):
     """A backbone with a head. Images as the backbone takes them -> what the head gives (logits, mostly)."""
 
-    def __init__(self, backbone: Backbone, head: Head):
+    def __init__(self, backbone: Encoder, head: Head):
         super().__init__()
         self.backbone = backbone
         self.head = head.build(backbone)
-        self.spec: dict = {"backbone": backbone.name, "head": head.kind, **head.arguments}
+        self.spec: dict = {"backbone": backbone.spec, "head": head.kind, **head.arguments}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (b, 1 or 3, h, w), uint8 0..255 or float 0..1 -> logits (b, classes); edges: (b, 1, h, w)."""
+        """Images (b, 1 or 3, h, w), uint8 0..255 or float 0..1, or a dict of ids and mask -> logits (b, classes)."""
         takes = getattr(self.head, "takes", "features")
         if takes == "features":
             return self.head(self.backbone(images))
@@ -85,16 +87,20 @@ class Classifier(nn.Module):
         return settle(self) if mode else self
 
 
-def attach_head(backbone: Backbone, head: Head) -> Classifier:
+def attach_head(backbone: Encoder, head: Head) -> Classifier:
     """The backbone with a head on it; the backbone itself is used, not a copy.
 
     Raises:
         CourseError: `head` is no head of `heads`, or does not fit this backbone.
     """
-    if not isinstance(backbone, Backbone) or not isinstance(head, Head):
+    if not isinstance(backbone, Encoder) or not isinstance(head, Head):
         raise CourseError(
             f"attach_head takes a backbone and a head such as heads.linear(6), found {type(backbone).__name__} and "
             f"{type(head).__name__}. A module of your own goes behind it with nn.Sequential(backbone, module)."
+        )
+    if head.kind in ("conv_pool", "edges", "imagenet") and not isinstance(backbone, Backbone):
+        raise CourseError(
+            f"A head {head.kind!r} stands on maps of pictures, and {backbone.name} reads text: heads.linear."
         )
     return Classifier(backbone, head)
 
@@ -106,7 +112,9 @@ def build(spec: dict) -> Classifier:
         raise CourseError(
             f"This describes no model of the course: {spec!r}. Expected backbone, head and its arguments."
         )
-    return attach_head(load_backbone(spec["backbone"], weights=None), Head(spec["head"], rest))
+    of = spec["backbone"]
+    backbone = text_encoder(**of) if isinstance(of, dict) else load_backbone(of, weights=None)
+    return attach_head(backbone, Head(spec["head"], rest))
 
 
 def _count(value: int, what: str) -> int:

@@ -1,0 +1,63 @@
+"""What a head stands on: a network that turns inputs into features, in stages from stem to top."""
+
+import hashlib
+
+import torch
+from torch import nn
+
+from .freezing import settle
+
+
+class Encoder(nn.Module):
+    """Inputs -> features (b, width). Subclasses set `name`, `width`, `source` ("random" for none), `licence`, `stages`.
+
+    Attributes:
+        spec: what `build` makes the same architecture from: a name, or a plain dict.
+    """
+
+    name: str
+    width: int
+    source: str = "random"
+    licence: str = "none"
+    preprocess: object = ""
+
+    @property
+    def spec(self) -> str | dict:
+        """What a checkpoint keeps to make this architecture again."""
+        return self.name
+
+    @property
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """The parts from stem to top. See `stage_parameters` for all that belongs to each."""
+        raise NotImplementedError
+
+    def stage_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
+        """Every parameter exactly once, with its name, by stage from stem to top.
+
+        Parameters that stand in no module of their own (a transformer's class token and positions) are the stem's.
+        """
+        names = {parameter: name for name, parameter in self.named_parameters()}
+        found: dict[str, list] = {}
+        for stage, modules in self.stages.items():
+            found[stage] = [(names.pop(p), p) for m in modules for p in m.parameters() if p in names]
+        first = next(iter(found))
+        found[first] = [(name, p) for p, name in names.items()] + found[first]
+        return found
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """As in torch, but what is frozen stays in eval mode, so that a frozen batch norm or dropout rests."""
+        super().train(mode)
+        return settle(self) if mode else self
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of name, preprocessing and the weights as they are now: the key under which features are kept."""
+        digest = hashlib.sha256(f"{self.name} {self.preprocess}".encode())
+        for name, tensor in self.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def extra_repr(self) -> str:
+        """What `print(encoder)` shows in its first line."""
+        return f"{self.name}: {self.width} features, weights: {self.source}"
