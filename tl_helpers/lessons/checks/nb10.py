@@ -1,0 +1,98 @@
+"""Exercises of notebook 10: perplexity, temperature, what LoRA trains, where two curves cross."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, tensor_from
+
+
+@exercise("10.1", start="`logits.log_softmax(dim=1)` holds a log-probability a word. Which one of each row counts?")
+def perplexity(answer: Any) -> str:
+    """`answer`: perplexity(logits (n, V), words (n,), known (n,) bool) -> e to the mean surprise at the known words."""
+    draw = torch.Generator().manual_seed(10)
+    logits, words = 2 * torch.randn(30, 12, generator=draw), torch.randint(0, 12, (30,), generator=draw)
+    known = torch.rand(30, generator=draw) < 0.7
+    found = number_from(ask(answer, logits.clone(), words.clone(), known.clone()))
+    losses = F.cross_entropy(logits, words, reduction="none")
+    right = losses[known].mean().exp()
+    mistakes = [
+        (losses[known].mean(), "that is the mean loss in nats. Perplexity is e to the power of it: `.exp()`."),
+        (losses.mean().exp(), "the unknown words are in it. `losses[known]` are those that count."),
+        ((losses * known).mean().exp(), "you divide by all words, but sum over the known ones only."),
+        (losses[known].exp().mean(), "first the mean of the losses, then e to it; you did it the other way round."),
+        (2 ** losses[known].mean(), "the loss is in nats, so its base is e. 2 goes with bits."),
+        ((-losses[known].mean()).exp(), "the sign is turned round: the loss is **minus** the log-probability."),
+        (losses[known].sum().exp(), "that is e to the sum. Take the mean over the known words."),
+    ]
+    compare(found, right, mistakes, f"on a test table it is {right:.3f}; yours is {found:.4g}.")
+    even = number_from(ask(answer, torch.zeros(5, 12), torch.arange(5), torch.ones(5, dtype=torch.bool)))
+    need(close(even, 12.0), f"who finds 12 words equally likely has a perplexity of 12; yours is {even:.4g}.")
+    return "Someone who finds V words equally likely has a perplexity of V."
+
+
+@exercise("10.2", start="Divide the scores by the temperature, then make probabilities of them.")
+def sharpened(answer: Any) -> str:
+    """`answer`: sharpened(scores (V,), temperature) -> probabilities (V,)."""
+    scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    before = scores.clone()
+    found = tensor_from(ask(answer, scores, 0.5), (4,))
+    need(torch.equal(scores, before), "your function changes the scores it is given. Make new ones: `scores / …`.")
+    mistakes = [
+        ((scores * 0.5).softmax(0), "you multiplied. A low temperature makes differences **larger**: divide."),
+        (scores.softmax(0), "the temperature is not used."),
+        (scores.softmax(0) / 0.5, "divide the scores **before** the softmax; afterwards it only rescales."),
+        (scores / 0.5, "those are scores still: they don't add up to 1. `softmax` is missing."),
+        ((scores / 0.5).log_softmax(0), "those are log-probabilities. `softmax`, not `log_softmax`."),
+        ((scores / 0.5).exp(), "they don't add up to 1: divide by their sum, or use `softmax`."),
+    ]
+    compare(found, (scores / 0.5).softmax(0), mistakes, "at temperature 0.5 the first of 2, 1, 0, -1 gets 0.865.")
+    hot = tensor_from(ask(answer, scores, 1000.0), (4,))
+    need(close(hot, torch.full((4,), 0.25), 1e-2), "at temperature 1000 all words should be nearly equally likely.")
+    return "Towards 0 it always says the likeliest word; far above 1 it rolls dice."
+
+
+@exercise("10.3", start="A matrix of out × in gets two thin ones: rank × in, and out × rank.")
+def adapter_size(answer: Any) -> str:
+    """`answer`: adapter_size(layers: list of (in, out), rank) -> how many numbers LoRA trains."""
+    found = number_from(ask(answer, [(384, 384)] * 12, 8))
+    mistakes = [
+        (12 * 384 * 384, "that is every number of the matrices themselves. They are frozen; count the thin ones."),
+        (8 * 384 * 2, "that is one matrix. There are twelve in the list."),
+        (12 * 8 * 384, "each matrix gets **two** thin ones: rank × in, and out × rank."),
+        (12 * 8 * 384 * 384, "the two thin matrices stand beside each other: their sizes add up, they don't multiply."),
+        (12 * 384 * 2, "the rank is missing."),
+        (12 * (8 * 384 * 2 + 8), "there is no bias in an adapter."),
+    ]
+    compare(
+        found, 12 * 8 * 768, mistakes, f"for twelve matrices of 384 × 384 and rank 8 it is 73,728; yours {found:.0f}."
+    )
+    again = number_from(ask(answer, [(100, 30), (20, 50)], 2))
+    need(close(again, 2 * 130 + 2 * 70), f"for (100, 30) and (20, 50) at rank 2 it is 400; yours is {again:.0f}.")
+    return "And the whole of MiniLM has 22.6 million."
+
+
+@exercise("10.4", start="Look for the first place where b is at least as good as a, and a step earlier was not.")
+def crossing(answer: Any) -> str:
+    """`answer`: crossing(labels, a, b) -> the first number of labels from which on b is never below a; None if never."""
+    labels, a, b = [1, 5, 10, 40, 100], [0.34, 0.57, 0.64, 0.70, 0.72], [0.21, 0.44, 0.57, 0.72, 0.79]
+    found = number_from(ask(answer, list(labels), list(a), list(b)))
+    need(found != 10, "at 10 labels b is still below a.")
+    need(found != 1, "at one label a is ahead. Compare b with a, not a with b.")
+    need(found != 3, "that is a place in the list. Return how many labels stand there.")
+    need(found == 40, f"b overtakes a at 40 labels; yours is {found:g}.")
+    luck = number_from(ask(answer, [1, 2, 5, 10], [0.3, 0.4, 0.6, 0.7], [0.31, 0.39, 0.5, 0.8]))
+    need(luck != 1, "b leads at 1, then falls behind, and leads again at 10. From where on does it **stay** ahead?")
+    need(luck == 10, f"b stays ahead from 10 on; yours is {luck:g}.")
+    never = _outcome(answer)
+    need(never is None, f"where b never catches up there is no crossing: return None, not {never!r}.")
+    return "Below that number what was read before is worth more than what was labelled; above it, it is not."
+
+
+def _outcome(answer: Any) -> Any:
+    """What the student's function says of curves that never cross; `ask` would take None for a forgotten return."""
+    try:
+        return answer([1, 5, 10], [0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"

@@ -1,0 +1,88 @@
+"""Few labels, many pairs: fine-tune an encoder until texts of one class lie together (after SetFit, Tunstall et al., 2022)."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..device import Hardware
+from ..engine.fit import FitResult, fit
+from ..engine.settings import Settings
+from ..errors import CourseError
+from ..models.encoder import Encoder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from ..data import TextSet
+
+
+class Pairs:
+    """Batches of two texts of each class, drawn from a set: ({ids, mask} (2k, t), labels 0..k-1 (k,), weights (k,)).
+
+    Rows 0..k-1 hold a text of each class, rows k..2k-1 another one; the same one where a class has a single text.
+    """
+
+    def __init__(self, texts: "TextSet", tokenizer: "Tokenizer", batches: int, max_tokens: int = 128, seed: int = 0):
+        from ..data.tokens import encode
+
+        self._rows = encode(texts.texts, tokenizer, max_tokens)
+        self._of = [(texts.labels == label).nonzero().flatten() for label in range(len(texts.classes))]
+        if not all(map(len, self._of)):
+            raise CourseError("Pairs need a text of every class at least: draw them with data.train.few(…).")
+        self.role, self.n, self._batches, self._seed, self._epoch = texts.role, batches, batches, seed, 0
+        self.fingerprint = hashlib.sha256(repr((texts.fingerprint, batches, max_tokens, seed)).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass draws this epoch's pairs."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        from ..data.batches import derived_seed
+        from ..data.tokens import padded
+
+        draw = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch))
+        for _ in range(self._batches):
+            two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
+            inputs = padded([self._rows[i] for i in two.T.flatten().tolist()])
+            yield inputs, torch.arange(len(two)), torch.ones(len(two))
+
+
+class PairScores(nn.Module):
+    """Row i asks: which of the other k texts is of my class? Logits (k, k): cosines of features, times `scale`."""
+
+    def __init__(self, encoder: Encoder, scale: float = 20.0):
+        super().__init__()
+        self.encoder, self.scale = encoder, scale
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        first, second = F.normalize(self.encoder(inputs).float(), dim=1).chunk(2)
+        return self.scale * first @ second.T
+
+
+def contrast(
+    encoder: Encoder,
+    texts: "TextSet",
+    tokenizer: "Tokenizer",
+    *,
+    steps: int = 40,
+    lr: float = 2e-5,
+    max_tokens: int = 128,
+    seed: int = 0,
+    hardware: Hardware | None = None,
+) -> FitResult:
+    """Fine-tune `encoder` in place on pairs of the few labelled `texts`; a probe on its features is the next step.
+
+    SetFit asks of one pair at a time whether its texts are of one class; here each text finds its partner among a text of
+    every class (the N-pair loss: Sohn, 2016), which is the cross-entropy that `fit` knows. No validation set is used:
+    the last weights stay, and the history's "val" figures are those of pairs it learns from.
+    """
+    pairs, again = (Pairs(texts, tokenizer, n, max_tokens, seed + k) for k, n in ((0, steps), (1, 1)))
+    settings = Settings(1, lr=lr, schedule="slanted", warmup=0.1, keep="last")
+    return fit(PairScores(encoder), pairs, again, settings, hardware=hardware, seed=seed, phase="contrast")
