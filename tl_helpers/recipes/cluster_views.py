@@ -1,5 +1,6 @@
 """What a reader looks at: the rows and words that stand for a cluster, and maps of two dimensions."""
 
+import html
 import warnings
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ from sklearn.decomposition import PCA
 
 from ..errors import CourseError
 from .clustering import Clusters, as_rows
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int = 8) -> list[dict]:
@@ -63,3 +66,51 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed means one thread
         return UMAP(n_neighbors=min(15, len(rows) - 1), random_state=seed).fit_transform(rows)
+
+
+def map_svg(
+    xy, labels, *, names=None, classes=None, centres=None, rings=(), side: int = 620, title: str = "A map"
+) -> str:
+    """The map as SVG, which needs no script: a dot a row, coloured by its number, its name shown under the mouse.
+
+    Args:
+        xy: (n, 2). labels: int (n,); -1 is grey. names: what each row is. classes: what each number is called.
+        centres: (k, 2), drawn as numbered discs. rings: of Gaussians, rows (x, y, half axis, half axis, degrees, number).
+    """
+    xy, dots = np.asarray(xy, dtype=np.float64), []
+    low, span = xy.min(0), max(float(np.ptp(xy, axis=0).max()), 1e-9)
+    scale = (side - 40) / span
+
+    def at(point) -> tuple[float, float]:
+        return 20 + (point[0] - low[0]) * scale, side - 20 - (point[1] - low[1]) * scale
+
+    for i, (point, number) in enumerate(zip(xy, np.asarray(labels).tolist(), strict=True)):
+        x, y = at(point)
+        said = [names[i]] if names is not None else []
+        said += [classes[number] if classes is not None else f"cluster {number}"] if number >= 0 else []
+        dots.append(
+            f'<circle class="c{number}" cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour(number)}" fill-opacity=".75">'
+            f"<title>{html.escape(': '.join(said))}</title></circle>"
+        )
+    for x, y, wide, high, degrees, number in rings:
+        x, y = at((x, y))
+        dots.append(
+            f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{wide * scale:.1f}" ry="{high * scale:.1f}" fill="none" '
+            f'stroke="{colour(number)}" stroke-width="3" transform="rotate({-degrees:.1f} {x:.1f} {y:.1f})"/>'
+        )
+    for number, point in enumerate(() if centres is None else centres):
+        x, y = at(point)
+        dots.append(
+            f'<g class="c{number}"><circle cx="{x:.1f}" cy="{y:.1f}" r="12" fill="{colour(number)}" stroke="#fff" '
+            f'stroke-width="3"/><text x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle" font-size="14" font-weight="bold" '
+            f'fill="#fff">{number}</text></g>'
+        )
+    return (
+        f'<svg viewBox="0 0 {side} {side}" width="{side}" height="{side}" role="img" aria-label="{html.escape(title)}" '
+        f'style="max-width:100%;height:auto;background:#fff;font-family:sans-serif">{"".join(dots)}</svg>'
+    )
+
+
+def colour(number: int) -> str:
+    """Okabe and Ito's colours in turn, told apart with any kind of colour vision; the numbers at the centres tell more."""
+    return "#999999" if number < 0 else COLOURS[number % len(COLOURS)]

@@ -1,0 +1,149 @@
+"""`cluster`: what belongs together in a folder of pictures or a file of texts, without a label."""
+
+import argparse
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tl_helpers.cli.train import _whole
+from tl_helpers.errors import CourseError
+
+KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
+ON_MAP = 2000  # rows a map shows, at most
+
+
+def add(command: Callable) -> None:
+    """Its arguments and their help."""
+    made = command("cluster", run, "Group pictures or texts without labels; writes a page to look at and a table.")
+    text = "a folder with pictures in it or in one folder per class; texts: .csv, .tsv, .jsonl, or .txt with one a line; or a set's name"
+    made.add_argument("data", metavar="DIR|FILE", help=text)
+    made.add_argument("--k", default="auto", metavar="N|auto", help="how many clusters; default: auto, by a criterion")
+    made.add_argument("--method", choices=("kmeans", "gmm"), default="kmeans", help="default: kmeans")
+    criteria = ("silhouette", "bic", "gap", "stability")
+    text = "what chooses k; default: silhouette for kmeans, bic for gmm"
+    made.add_argument("--criterion", choices=criteria, help=text)
+    made.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help="for pictures")
+    made.add_argument("--size", type=_whole(8), default=128, metavar="N", help="pixels a side; default: 128")
+    made.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the starts and the draws; default: 0")
+    made.add_argument("--map", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
+    made.add_argument("--skip-bad", action="store_true", help="leave out pictures and rows that can't be read")
+    made.add_argument("--out", type=Path, metavar="DIR", help="for index.html and assignments.csv; default: in runs/")
+    made.add_argument("--json", action="store_true", help="print what was found once more as JSON, on the last line")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Features, clusters, a page and a table."""
+    os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when scipy is imported; lets a mixture be fitted on a GPU
+    from tl_helpers.device import pick_device
+    from tl_helpers.recipes.clustering import evaluate, fit, prepare
+    from tl_helpers.sources import write_atomically
+
+    if arguments.k != "auto" and not (arguments.k.isdecimal() and int(arguments.k)):
+        raise CourseError(f"--k is a whole number of at least 1, or auto; found {arguments.k!r}.")
+    hardware, items = pick_device(), read(arguments)
+    print(f"{items}\n{hardware.line()}", flush=True)
+    points = prepare(features_of(items, arguments, hardware))
+    choice = _choose(points, arguments) if arguments.k == "auto" else None
+    if choice:
+        print(choice)
+    k = choice.k if choice else int(arguments.k)
+    method = "minibatch" if arguments.method == "kmeans" and len(points) > 100_000 else arguments.method
+    found = fit(points, k, method, seed=arguments.seed, device=hardware.device)
+    metrics = evaluate(found, items.labels) if len(items.classes) > 1 else {}
+    folder = arguments.out or Path("runs", f"cluster-{Path(arguments.data).resolve().name}-{method}-{arguments.k}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "assignments.csv", _table(items, found))
+        write_atomically(folder / "index.html", _page(items, found, metrics, choice, arguments))
+    except OSError as error:
+        raise CourseError(f"{folder} can't be written ({error.strerror}). Choose another with --out.") from error
+    answer = {"k": found.k, "method": found.method, "sizes": found.sizes.tolist(), "metrics": metrics}
+    answer |= {"criterion": choice and choice.criterion, "flat": choice and choice.flat, "notes": found.notes}
+    print(*found.notes, f"{found.k} clusters of {', '.join(map(str, found.sizes))}", sep="\n")
+    print("\n".join(f"  {name.replace('_', ' '):15}{value:.3f}" for name, value in metrics.items()))
+    print(f"The page: {folder / 'index.html'}; the table: {folder / 'assignments.csv'}")
+    if arguments.json:
+        print(json.dumps(answer))
+    return 0
+
+
+def read(arguments: argparse.Namespace):
+    """An ImageSet or a TextSet; without labels, and then with one class, where pictures or lines stand for themselves."""
+    import torch
+
+    from tl_helpers.data import ImageSet, decode, load
+
+    where = Path(arguments.data).expanduser()
+    if where.suffix == ".txt" and where.is_file():
+        from tl_helpers.data.text import TextSet
+
+        lines = [line.strip() for line in where.read_text("utf-8", errors="replace").split("\n") if line.strip()]
+        names = tuple(f"line {i + 1}" for i in range(len(lines)))
+        return TextSet(where.name, tuple(lines), torch.zeros(len(lines)).long(), ("unlabelled",), names)
+    loose = [f for f in sorted(where.iterdir()) if f.is_file() and f.name[0] != "."] if where.is_dir() else []
+    if not loose or any(file.suffix in (".csv", ".tsv", ".jsonl") for file in loose):
+        return load(arguments.data, skip_bad=arguments.skip_bad)
+    pictures, bad = {}, []
+    for file in loose:
+        try:
+            pictures[file.name] = decode(file, size=arguments.size)
+        except CourseError as error:
+            bad.append(str(error))
+    if not pictures or (bad and not arguments.skip_bad):
+        raise CourseError("\n".join([*bad, "Remove what is no picture, or leave it out with --skip-bad."]))
+    labels = torch.zeros(len(pictures)).long()
+    return ImageSet(
+        where.name, torch.stack([*pictures.values()]), labels, ("unlabelled",), (*pictures,), "your own", ""
+    )
+
+
+def features_of(items, arguments: argparse.Namespace, hardware):
+    """float32 (n, width): of a pretrained backbone for pictures, of MiniLM for texts."""
+    from tl_helpers.models import load_backbone
+    from tl_helpers.recipes.features import features
+
+    if hasattr(items, "images"):
+        return features(load_backbone(arguments.backbone), items, size=arguments.size, hardware=hardware)
+    from tl_helpers.models.text_encoders import load_text_encoder
+
+    return features(load_text_encoder("minilm"), items, hardware=hardware)
+
+
+def _choose(points, arguments: argparse.Namespace):
+    from tl_helpers.recipes.choose_k import choose_k
+
+    criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
+    ks = [k for k in KS if k < len(points) * 4 // 5]
+    if not ks:
+        raise CourseError(f"{len(points)} items are too few to choose k by {criterion}; say how many with --k.")
+    return choose_k(points, ks, criterion, method=arguments.method, seed=arguments.seed)
+
+
+def _table(items, found) -> str:
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(["item", "cluster", "sureness", "distance"])
+    for name, *row in zip(items.names, found.labels, found.sureness, found.distances, strict=True):
+        table.writerow([name, int(row[0]), f"{row[1]:.4f}", f"{row[2]:.4f}"])
+    return out.getvalue()
+
+
+def _page(items, found, metrics: dict, choice, arguments: argparse.Namespace) -> str:
+    import numpy as np
+
+    from tl_helpers.cli.cluster_page import page
+    from tl_helpers.recipes.cluster_views import describe, layout, map_svg
+
+    n, texts = len(items), getattr(items, "texts", None)
+    shown = np.sort(np.random.default_rng(arguments.seed).permutation(n)[:ON_MAP])
+    xy = layout(found.points[shown], arguments.map, arguments.seed)
+    map_ = map_svg(xy, found.labels[shown], names=[items.names[i] for i in shown], title=f"{arguments.map} map")
+    what = "MiniLM" if texts else f"{arguments.backbone} at {arguments.size} px"
+    facts = [f"Features: {what}, rows of length 1, PCA. Method: {found.method}, seed {arguments.seed}.", *found.notes]
+    facts.append(f"The map is by {arguments.map}" + (f", of {ON_MAP:,} of {n:,} rows." if n > ON_MAP else "."))
+    return page(
+        f"{found.k} clusters of {n:,} from {items.name}", facts, metrics, choice, map_, describe(found, texts), items
+    )

@@ -1,0 +1,89 @@
+"""The page that `cluster` writes: one HTML file with everything in it, without a script, to be mailed or put on a stick."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+STYLE = """body{font:16px/1.5 sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
+table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+figure{display:inline-block;margin:4px;width:84px;font-size:12px;line-height:1.2;vertical-align:top;overflow-wrap:anywhere}
+figure img{width:80px;height:80px;object-fit:contain;border:1px solid #ddd}h2{margin-top:2.5rem}
+label{margin-right:.8rem;white-space:nowrap}blockquote{margin:.3rem 0;color:#444;border-left:3px solid #ddd;padding-left:.8rem}"""
+
+
+def page(title: str, facts: Sequence[str], metrics: dict, choice, map_: str, rows: list[dict], items) -> str:
+    """HTML of what was found: facts and measures, the curve of k, the map, each cluster's faces or words.
+
+    `choice` is a Choice or None, `map_` an SVG whose dots have the classes c0, c1 …, `rows` come from `describe`, `items`
+    is the ImageSet or TextSet that was clustered.
+    """
+    esc = html.escape
+    numbers = "".join(f"<tr><td>{esc(name)}</td><td>{value:.3f}</td></tr>" for name, value in metrics.items())
+    ways = "".join(f'<input type="radio" name="c" id="s{c}"><label for="s{c}">{c}</label>' for c in range(len(rows)))
+    # a dot fades while another cluster is chosen: the style does it, so that the page needs no script
+    fade = "".join(f"#s{c}:checked~svg [class^=c]:not(.c{c}){{opacity:.06}}" for c in range(len(rows)))
+    parts = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{esc(title)}</title><style>{STYLE}{fade}</style>',
+        f"<h1>{esc(title)}</h1><p>{'<br>'.join(map(esc, facts))}</p>",
+        f"<h2>Against the labels, which were not used</h2><table>{numbers}</table>" if metrics else "",
+        f"<h2>How many clusters?</h2>{_curve(choice)}<pre>{esc(str(choice))}</pre>" if choice else "",
+        "<h2>The map</h2><p>Near is alike; far apart says little. Hold the mouse over a dot. Show one cluster:</p>"
+        f'<div><input type="radio" name="c" id="all" checked><label for="all">all</label>{ways}<br>{map_}</div>',
+        *(_cluster(row, items) for row in rows),
+    ]
+    if getattr(items, "attribution", ""):
+        parts.append(f"<p><small>{esc(items.attribution)}</small></p>")
+    return "\n".join(parts) + "</html>\n"
+
+
+def _cluster(row: dict, items) -> str:
+    words = f"<p><b>{html.escape(', '.join(row['words']))}</b></p>" if row["words"] else ""
+    show = _faces if hasattr(items, "images") else _quotes
+    return (
+        f'<h2 id="cluster{row["cluster"]}">Cluster {row["cluster"]}: {row["size"]}</h2>{words}'
+        f"<p>Nearest to the centre</p>{show(row['nearest'], items)}<p>Least sure</p>{show(row['least_sure'][:4], items)}"
+    )
+
+
+def _faces(numbers: list[int], items) -> str:
+    from PIL import Image
+
+    found = []
+    for i in numbers:
+        picture, raw = items.images[i], io.BytesIO()
+        picture = picture[0].numpy() if len(picture) == 1 else picture.permute(1, 2, 0).numpy()
+        small = Image.fromarray(picture)
+        small.thumbnail((160, 160))
+        small.save(raw, format="png", optimize=True)
+        data, name = base64.b64encode(raw.getvalue()).decode(), html.escape(items.names[i])
+        found.append(f'<figure><img src="data:image/png;base64,{data}" alt="{name}">{name}</figure>')
+    return "".join(found)
+
+
+def _quotes(numbers: list[int], items) -> str:
+    return "".join(f"<blockquote>{html.escape(items.texts[i][:240])}</blockquote>" for i in numbers[:4])
+
+
+def _curve(choice) -> str:
+    """The criterion against k: the mean over the draws, and a bar of one standard deviation."""
+    means = choice.values.mean(0)
+    spread = choice.values.std(0, ddof=1) if len(choice.values) > 1 else 0 * means
+    low, high = float((means - spread).min()), float((means + spread).max())
+    x = np.interp(choice.ks, (choice.ks[0], max(choice.ks[-1], choice.ks[0] + 1)), (40, 560))
+
+    def y(value):
+        return 170 - 150 * (value - low) / max(high - low, 1e-9)
+
+    line = " ".join(f"{a:.1f},{y(b):.1f}" for a, b in zip(x, means, strict=True))
+    marks = "".join(
+        f'<path d="M{a:.1f} {y(m - s):.1f}V{y(m + s):.1f}" stroke="#0072B2"/><circle cx="{a:.1f}" cy="{y(m):.1f}" r="4" '
+        f'fill="{"#D55E00" if k == choice.k else "#0072B2"}"/><text x="{a:.1f}" y="190" text-anchor="middle">{k}</text>'
+        for k, a, m, s in zip(choice.ks, x, means, spread, strict=True)
+    )
+    return (
+        f'<svg viewBox="0 0 600 200" width="600" role="img" aria-label="{choice.criterion} against k" font-size="13">'
+        f'<polyline points="{line}" fill="none" stroke="#0072B2" stroke-width="2"/>{marks}</svg>'
+    )
