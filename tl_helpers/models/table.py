@@ -29,6 +29,7 @@ class Preprocess:
 
 IMAGENET = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = Preprocess((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+SMALL = Preprocess((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), size=16)
 # HED subtracts ImageNet's mean colour on a scale of 0..255, in BGR, and divides by nothing (the carrier's own figures).
 CAFFE = Preprocess((122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (1 / 255,) * 3, bgr=True)
 
@@ -38,7 +39,7 @@ class Row:
     """One backbone. ``width``: features per image; ``channels``: of its maps; 0 and {} mean: found by looking, once."""
 
     name: str
-    library: str  # whose architecture: "torchvision", "timm", or "vgg-conv" (VGG16's convolutions alone)
+    library: str  # whose architecture: "torchvision", "timm", "vgg-conv" (VGG16's convolutions alone), "small" (ours)
     architecture: str  # its name there
     width: int = 0
     channels: int = 0
@@ -88,6 +89,16 @@ def _torchvision(name: str, width=0, channels=0, maps="", stages=None, smallest=
     return Row(name, "torchvision", name, width, channels, maps, stages or {}, fits, "torchvision", licence, smallest)
 
 
+def _small(name, width, maps, stages, **limits) -> Row:
+    return Row(name, "small", name, width, width, maps, stages, SMALL, licence="Apache-2.0", **limits)
+
+
+def _whole(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+_BLOCKS = _slices(range(4), 4, _numbered("block", 4), "blocks")
+
 _ROWS = [
     # The seed's families. AlexNet and VGG end as in its first listing: the classifier without its last layer.
     _torchvision("alexnet", 4096, 256, "features", _vgg((0, 3, 6, 8, 10), 13, "conv"), smallest=63),
@@ -129,6 +140,11 @@ _ROWS = [
         licence="MIT",
         smallest=16,
     ),
+    # Untrained, for small pictures: to pretrain by hand.
+    _small("small_cnn", 128, "conv4", _whole("conv1", "conv2", "conv3", "conv4"), smallest=4),
+    _small("small_resnet", 128, "block3", _whole("stem", "block1", "block2", "block3"), smallest=4),
+    _small("small_gru", 128, "maps", _whole("rows", "gru1", "gru2")),
+    _small("small_attention", 96, "", {"stem": "patch_embed", **_BLOCKS, "top": "norm"}, patch=4),
 ]
 TABLE: dict[str, Row] = {row.name: row for row in _ROWS}
 

@@ -28,6 +28,10 @@ def weights_file(row: Row) -> Path:
     Raises:
         CourseError: it is neither on this machine nor within reach, or it is damaged.
     """
+    if not row.weights:
+        raise CourseError(
+            f"{row.name} comes untrained: load_backbone({row.name!r}, weights=None), then pretrain it (notebook 05)."
+        )
     if row.weights == "torchvision":
         return _torchvision_file(row)
     return _timm_file(row) if row.weights == "timm" else path_of(row.weights)
