@@ -12,7 +12,8 @@ from ..device import Hardware
 from ..engine.fit import FitResult, fit
 from ..engine.settings import Settings
 from ..errors import CourseError
-from ..models.encoder import Encoder
+from ..models.text_encoders import TextEncoder
+from .sets import tokenizer_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -57,7 +58,7 @@ class Pairs:
 class PairScores(nn.Module):
     """Row i asks: which of the other k texts is of my class? Logits (k, k): cosines of features, times `scale`."""
 
-    def __init__(self, encoder: Encoder, scale: float = 20.0):
+    def __init__(self, encoder: TextEncoder, scale: float = 20.0):
         super().__init__()
         self.encoder, self.scale = encoder, scale
 
@@ -67,9 +68,8 @@ class PairScores(nn.Module):
 
 
 def contrast(
-    encoder: Encoder,
+    encoder: TextEncoder,
     texts: "TextSet",
-    tokenizer: "Tokenizer",
     *,
     steps: int = 40,
     lr: float = 2e-5,
@@ -83,6 +83,7 @@ def contrast(
     every class (the N-pair loss: Sohn, 2016), which is the cross-entropy that `fit` knows. No validation set is used:
     the last weights stay, and the history's "val" figures are those of pairs it learns from.
     """
+    tokenizer = tokenizer_of(encoder)
     pairs, again = (Pairs(texts, tokenizer, n, max_tokens, seed + k) for k, n in ((0, steps), (1, 1)))
     settings = Settings(1, lr=lr, schedule="slanted", warmup=0.1, keep="last")
     return fit(PairScores(encoder), pairs, again, settings, hardware=hardware, seed=seed, phase="contrast")

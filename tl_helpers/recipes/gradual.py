@@ -7,42 +7,39 @@ from ..device import Hardware, pick_device
 from ..engine.fit import fit
 from ..engine.settings import Settings
 from ..models import Classifier, freeze, parameter_groups, unfreeze, unfreeze_from
+from .sets import default_size, learning_batches, looking_batches
 from .transfer import Result
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-    from ..data import TextSet
+    from ..data import ImageSet, TextSet
 
 
 def gradual(
     model: Classifier,
-    data: "TextSet",
-    tokenizer: "Tokenizer",
+    train: "TextSet | ImageSet",
+    val: "TextSet | ImageSet",
     *,
     epochs: int = 10,
     lr: float = 4e-3,
     rate_decay: float = 1 / 2.6,
     seed: int = 0,
-    max_tokens: int = 128,
+    size: int | None = None,
     batch_size: int = 32,
-    few: int | None = None,
     hardware: Hardware | None = None,
 ) -> Result:
     """Train the head for an epoch, then one stage more each epoch, from the top; in what is left of `epochs`, all of them.
 
-    Each stage learns `rate_decay` times as fast as the one above it (the paper's 2.6), each phase with slanted triangular
-    rates. Trains in place, on `data.train` or on `few` texts a class of it; the last weights are kept.
+    Each stage learns `rate_decay` times as fast as the one above it (the paper's 1/2.6), each phase with slanted triangular
+    rates. Trains in place; the last weights are kept. size: tokens of a text, or pixels a side.
     """
-    from ..data import TextBatches
-
     start, hardware = time.perf_counter(), hardware or pick_device()
-    train = data.train if few is None else data.train.few(few, seed)
-    batches = TextBatches(train, tokenizer, batch_size=batch_size, max_tokens=max_tokens, shuffle=True, seed=seed)
-    val = TextBatches(data.val, tokenizer, batch_size=64, max_tokens=max_tokens)
+    common = {"size": size or default_size(model), "hardware": hardware}
+    model.trained_size = common["size"]
+    batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed, **common)
+    looks = looking_batches(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
     lengths = [1] * (len(stages) - 1) + [max(1, epochs - len(stages) + 1)]
-    result = Result(model, [], {}, data.classes, "gradual", sum(lengths), 0.0)
+    result = Result(model, [], {}, train.classes, "gradual", sum(lengths), 0.0)
     unfreeze(model.head)
     for phase, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
         if stage is None:
@@ -51,9 +48,9 @@ def gradual(
             unfreeze_from(model, stage)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)
-        name = f"{'head' if stage is None else f'from {stage}'}"
+        name = "head" if stage is None else f"from {stage}"
         fitted = fit(
-            model, batches, val, settings, hardware=hardware, seed=seed * 31 + phase, groups=groups, phase=name
+            model, batches, looks, settings, hardware=hardware, seed=seed * 31 + phase, groups=groups, phase=name
         )
         result.history += fitted.history
         result.val, result.ended = fitted.val, fitted.ended

@@ -1,0 +1,352 @@
+"""Where transfer wins on text: accuracy by the number of labels, on the whole standard test sets of R8 and 20 Newsgroups.
+
+    python tests/benchmarks/text_labels.py curve     TF-IDF and a probe on frozen MiniLM, 1 … all labels a class, five draws
+    python tests/benchmarks/text_labels.py lm        the language model, pretrained on 20NG's training text (eight minutes)
+    python tests/benchmarks/text_labels.py starts    one GRU, ten labels a class: random, word vectors, language model
+    python tests/benchmarks/text_labels.py minilm    MiniLM fine-tuned, LoRA, contrastive; ten labels a class, and all of R8
+
+Each writes data/results/text_<plan>.json after each run and leaves out what is there, so it goes on where it was stopped;
+`--minutes` stops it before a run that it has no time for. Few labels are drawn from the training part (85 %), draw by draw the
+same for every method. Settings were chosen on validation with ten labels of draw 99, which is in no table; the test set was not
+looked at for that. With all labels validation chooses the strength of a probe or an SVM, and five draws are five splits.
+"""
+
+import argparse
+import datetime
+import json
+import time
+from collections.abc import Iterator
+
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+
+import tl_helpers as tl
+from tl_helpers.data import text, tokens
+from tl_helpers.data.stream import TokenStream
+from tl_helpers.device import for_extraction
+from tl_helpers.engine import checkpoint as files
+from tl_helpers.engine.metrics import measure, predict
+from tl_helpers.engine.settings import Settings
+from tl_helpers.models import attach_head, heads, load_text_encoder, parameter_groups
+from tl_helpers.models.adapters import add_lora
+from tl_helpers.models.language_model import language_model, perplexity
+from tl_helpers.models.word_vectors import ppmi_vectors
+from tl_helpers.recipes.contrast import contrast
+from tl_helpers.recipes.gradual import gradual
+from tl_helpers.recipes.probe import STRENGTHS, probe
+from tl_helpers.sources import cache_dir, root, write_atomically
+
+SETS, DRAWS, TUNING = ("reuters-r8", "20newsgroups"), range(5), 99
+LABELS = (1, 2, 5, 10, 20, 40, 80, 160, None)
+MAX_TOKENS = 128
+
+
+def load(name: str, split: int = 0):
+    return text.load_text(name, split)
+
+
+def scores(logits, labels, clean) -> dict:
+    """Accuracy and macro F1 of a test set, and the accuracy without documents that begin like one in train."""
+    figures = measure(logits, labels)
+    return {
+        "accuracy": round(figures["accuracy"], 5),
+        "f1": round(figures["f1"], 5),
+        "accuracy_without_near_duplicates": round(measure(logits[clean], labels[clean])["accuracy"], 5),
+    }
+
+
+def look(model, texts, tokenizer, hardware) -> torch.Tensor:
+    """Logits of every text, in the set's order."""
+    batches = tokens.TextBatches(texts, tokenizer, batch_size=64, max_tokens=MAX_TOKENS)
+    return batches.in_order(predict(model, batches, hardware)[0])
+
+
+def clean(data) -> torch.Tensor:
+    """Which test documents begin unlike every document of train and val."""
+    known = data.subset(torch.cat([torch.as_tensor(data.split.train), torch.as_tensor(data.split.val)]))
+    return ~text.near_duplicates(data.test, known)
+
+
+def part_of(train, labels: int | None, draw: int):
+    return train if labels is None else train.few(labels, draw)
+
+
+# --- TF-IDF and the probe
+
+
+def tfidf(few, val, test, strengths) -> tuple[torch.Tensor, float]:
+    """Logits of test by the strength that is best on val (or the only one): words and pairs of words, linear SVM."""
+    vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    rows, found = vectoriser.fit_transform(few.texts), []
+    for strength in strengths:
+        model = LinearSVC(C=strength).fit(rows, few.labels.numpy())
+        good = model.score(vectoriser.transform(val.texts), val.labels.numpy()) if len(strengths) > 1 else 0.0
+        found.append((good, strength, model))
+    _, strength, model = max(found, key=lambda row: row[0])
+    decided = torch.from_numpy(model.decision_function(vectoriser.transform(test.texts))).float()
+    logits = torch.full((len(test), len(test.classes)), -1e3)
+    logits[:, model.classes_] = torch.stack([-decided, decided], 1) if decided.ndim == 1 else decided
+    return logits, strength
+
+
+def minilm_features(data) -> torch.Tensor:
+    """Frozen MiniLM's features of every document, in the set's order; computed once."""
+    return tl.features(load_text_encoder("minilm"), data, max_tokens=MAX_TOKENS)
+
+
+def curve(rows: list[dict]) -> Iterator[dict]:
+    for name in SETS:
+        whole = load(name)
+        known = minilm_features(whole)
+        chosen = {}
+        few = whole.train.few(10, TUNING)
+        chosen["tfidf"] = tfidf(few, whole.val, whole.val, (0.1, 1.0, 10.0))[1]
+        at = {part: torch.as_tensor(getattr(whole.split, part)) for part in ("train", "val")}
+        index = at["train"][_places(whole.train, few)]
+        tried = {
+            s: probe((known[index], few.labels), None, classes=len(few.classes), strengths=(s,)) for s in STRENGTHS
+        }
+        right = {s: measure(layer(known[at["val"]]), whole.val.labels)["accuracy"] for s, layer in tried.items()}
+        chosen["probe"] = max(right, key=right.get)
+        for labels in LABELS:
+            for draw in DRAWS:
+                todo = [m for m in ("tfidf", "probe") if not there(rows, data=name, method=m, labels=labels, draw=draw)]
+                if not todo or (labels or 0) > max(whole.train.class_counts().values()):
+                    continue
+                data = whole if labels else load(name, draw)
+                few, test = part_of(data.train, labels, draw), data.test
+                index = {part: torch.as_tensor(getattr(data.split, part)) for part in ("train", "val", "test")}
+                for method in todo:
+                    start = time.perf_counter()
+                    if method == "tfidf":
+                        logits, strength = tfidf(few, data.val, test, (chosen["tfidf"],) if labels else (0.3, 1.0, 3.0))
+                    else:
+                        rows_of = known[index["train"]][_places(data.train, few)]
+                        val = None if labels else (known[index["val"]], data.val.labels)
+                        strength = chosen["probe"] if labels else "by val"
+                        layer = probe(
+                            (rows_of, few.labels),
+                            val,
+                            classes=len(few.classes),
+                            **({"strengths": (strength,)} if labels else {}),
+                        )
+                        with torch.inference_mode():
+                            logits = layer(known[index["test"]])
+                    row = {"data": name, "method": method, "labels": labels, "draw": draw, "n": len(few)}
+                    row |= {"strength": strength, "test": scores(logits, test.labels, clean(data))}
+                    yield row | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def _places(whole, few) -> torch.Tensor:
+    """Where the texts of `few` stand in `whole`."""
+    place = {name: i for i, name in enumerate(whole.names)}
+    return torch.tensor([place[name] for name in few.names])
+
+
+# --- the language model
+
+
+LM = {"dim": 160, "vocabulary": 8000, "batch_size": 16, "length": 64, "batches": 250, "epochs": 8, "lr": 8e-3}
+
+
+def lm_file(kind: str):
+    return cache_dir() / "language_model" / f"20newsgroups-{kind}.safetensors"
+
+
+def news_tokenizer(news):
+    return tokens.word_tokenizer(news.train.texts, LM["vocabulary"])
+
+
+def lm(rows: list[dict]) -> Iterator[dict]:
+    news, hardware = load("20newsgroups"), tl.pick_device()
+    tokenizer = news_tokenizer(news)
+    common = {"batch_size": LM["batch_size"], "length": LM["length"]}
+    val = TokenStream(news.val, tokenizer, batches=8, **common)
+    for kind in ("gru", "transformer"):
+        if there(rows, kind=kind):
+            continue
+        tl.seed_everything(0)
+        model = language_model(kind, tokenizer, dim=LM["dim"])
+        train = TokenStream(news.train, tokenizer, batches=LM["batches"], shuffle=True, **common)
+        rate = LM["lr"] if kind == "gru" else LM["lr"] / 4
+        settings = Settings(LM["epochs"], lr=rate, warmup=0.1, keep="last")
+        kept = cache_dir() / "language_model" / f"training-{kind}.safetensors"
+        done = tl.fit(model, train, val, settings, hardware=hardware, checkpoint=kept)
+        files.save(lm_file(kind), model.state_dict(), {"kind": kind, **LM})
+        read = LM["batch_size"] * LM["length"] * LM["batches"]
+        row = {"kind": kind, "words_an_epoch": read, "lr": rate, "hardware": hardware.line()}
+        row["perplexity"] = [round(perplexity(r["val_loss"]), 1) for r in done.history]
+        yield row | {"seconds": [round(r["seconds"], 1) for r in done.history]}
+
+
+# --- one network, three beginnings
+
+
+STARTS = {"epochs": 20, "rates": (2e-3, 5e-3, 1e-2), "labels": 10}
+
+
+def start_from(start: str, news, tokenizer, vectors):
+    model = language_model("gru", tokenizer, dim=LM["dim"])
+    if start == "language model":
+        model.load_state_dict(files.load(lm_file("gru"))[0])
+    if start == "word vectors":  # both as long as the embedding's own, so that the reader sees inputs of the same size
+        model.encoder.embedding.weight.data.copy_(vectors)
+    return attach_head(model.encoder, heads.linear(len(news.classes)))
+
+
+def starts(rows: list[dict]) -> Iterator[dict]:
+    news, hardware = load("20newsgroups"), tl.pick_device()
+    tokenizer = news_tokenizer(news)
+    vectors = ppmi_vectors(tokens.encode(news.train.texts, tokenizer, 10**6), LM["vocabulary"], LM["dim"])
+    unlike = clean(news)
+
+    def run(start, rate, draw):
+        tl.seed_everything(draw)
+        model, few = start_from(start, news, tokenizer, vectors), news.train.few(STARTS["labels"], draw)
+        val = news.val.subset(range(0, len(news.val), 8))
+        if start == "language model":
+            gradual(model, few, val, epochs=STARTS["epochs"], lr=rate, seed=draw, hardware=hardware)
+            return model
+        batches = tokens.TextBatches(few, tokenizer, max_tokens=MAX_TOKENS, shuffle=True, seed=draw)
+        val = tokens.TextBatches(val, tokenizer, batch_size=64, max_tokens=MAX_TOKENS)
+        settings = Settings(STARTS["epochs"], lr=rate, label_smoothing=0.1, keep="last")
+        tl.fit(model, batches, val, settings, hardware=hardware, seed=draw)
+        return model
+
+    for start in ("random", "word vectors", "language model"):
+        for rate in STARTS["rates"]:
+            if not there(rows, start=start, tuning=rate):
+                before, model = time.perf_counter(), run(start, rate, TUNING)
+                good = measure(look(model, news.val, tokenizer, hardware), news.val.labels)["accuracy"]
+                yield {
+                    "start": start,
+                    "tuning": rate,
+                    "val": round(good, 5),
+                    "seconds": round(time.perf_counter() - before),
+                }
+        best = max((r for r in rows if r["start"] == start and "tuning" in r), key=lambda r: r["val"])["tuning"]
+        for draw in DRAWS:
+            if not there(rows, start=start, draw=draw):
+                before, model = time.perf_counter(), run(start, best, draw)
+                found = scores(look(model, news.test, tokenizer, hardware), news.test.labels, unlike)
+                row = {"start": start, "draw": draw, "labels": STARTS["labels"], "lr": best, "test": found}
+                yield row | {"seconds": round(time.perf_counter() - before)}
+    for draw in DRAWS:
+        if not there(rows, start="mean of word vectors", draw=draw):
+
+            def mean(texts):
+                coded = tokens.encode(texts.texts, tokenizer, 10**6)
+                return torch.stack([vectors[row].mean(0) for row in coded])
+
+            few = news.train.few(STARTS["labels"], draw)
+            layer = probe((mean(few), few.labels), classes=20, strengths=(0.1,))
+            found = scores(layer(mean(news.test)).detach(), news.test.labels, unlike)
+            yield {
+                "start": "mean of word vectors",
+                "draw": draw,
+                "labels": STARTS["labels"],
+                "test": found,
+                "seconds": 0,
+            }
+
+
+# --- MiniLM
+
+
+MINILM = {
+    "fine-tune": {"lr": 1e-4, "rate_decay": 0.9},
+    "lora": {"lr": 2e-3, "rate_decay": 1.0},
+    "contrast": {"lr": 1e-4},
+}
+EPOCHS = {10: 10, None: 3}
+PLAN = [  # the cheap and the telling first
+    *(("reuters-r8", method, 10, draw) for draw in range(3) for method in MINILM),
+    ("reuters-r8", "fine-tune", None, 0),
+    *(("20newsgroups", method, 10, draw) for draw in range(3) for method in MINILM),
+    ("reuters-r8", "lora", None, 0),
+    *(("reuters-r8", "fine-tune", None, draw) for draw in range(1, 5)),
+    *((name, "fine-tune", None, draw) for name in ("reuters-r52", "20newsgroups") for draw in range(5)),
+]
+
+
+def minilm_run(data, method: str, labels: int | None, draw: int, hardware) -> torch.Tensor:
+    """Logits of the test set."""
+    tl.seed_everything(draw)
+    few, tokenizer, asked = part_of(data.train, labels, draw), tokens.minilm_tokenizer(), MINILM[method]
+    encoder, common = load_text_encoder("minilm"), {"tokenizer": tokenizer, "max_tokens": MAX_TOKENS}
+    model = attach_head(encoder, heads.linear(len(data.classes)))
+    if method == "contrast":
+        steps = EPOCHS[labels] * len(few) // (2 * len(data.classes))  # each text as often as in fine-tuning
+        contrast(encoder, few, steps=steps, lr=asked["lr"], seed=draw, hardware=hardware)
+        rows = look(encoder, few, tokenizer, hardware)
+        model.head.load_state_dict(probe((rows, few.labels), classes=len(data.classes)).state_dict())
+        return look(model, data.test, tokenizer, hardware)
+    if method == "lora":
+        add_lora(model)
+    val = data.val.subset(range(0, len(data.val), 8 if labels else 1))
+    train = tokens.TextBatches(few, batch_size=16 if labels else 32, shuffle=True, seed=draw, **common)
+    kept = cache_dir() / "minilm" / f"{data.name}-{method}-{labels}-{draw}.safetensors" if labels is None else None
+    tl.fit(
+        model,
+        train,
+        tokens.TextBatches(val, batch_size=64, **common),
+        Settings(EPOCHS[labels], lr=asked["lr"], warmup=0.1, keep="last"),
+        hardware=hardware,
+        seed=draw,
+        groups=parameter_groups(model, asked["lr"], asked["rate_decay"]),
+        checkpoint=kept,
+    )
+    return look(model, data.test, tokenizer, hardware)
+
+
+def minilm(rows: list[dict]) -> Iterator[dict]:
+    encoder = load_text_encoder("minilm").eval()
+    some = {"input_ids": torch.full((32, MAX_TOKENS), 2000), "attention_mask": torch.ones(32, MAX_TOKENS).long()}
+    hardware = for_extraction(tl.pick_device(), f"minilm {MAX_TOKENS} tokens, training", lambda: encoder(some))
+    for name, method, labels, draw in PLAN:
+        if there(rows, data=name, method=method, labels=labels, draw=draw):
+            continue
+        data = load(name, 0 if labels else draw)
+        start = time.perf_counter()
+        logits = minilm_run(data, method, labels, draw, hardware)
+        row = {"data": name, "method": method, "labels": labels, "draw": draw, "precision": hardware.precision}
+        row |= {"test": scores(logits, data.test.labels, clean(data)), "epochs": EPOCHS[labels], **MINILM[method]}
+        yield row | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+# --- keeping
+
+
+def there(rows: list[dict], **wanted) -> bool:
+    return any(all(row.get(key, "none") == value for key, value in wanted.items()) for row in rows)
+
+
+PLANS = {"curve": curve, "lm": lm, "starts": starts, "minilm": minilm}
+
+
+def main() -> None:
+    """Run what is missing of a plan; the file is written after every run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plan", choices=PLANS)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    asked, start = parser.parse_args(), time.perf_counter()
+    path = root() / "data" / "results" / f"text_{asked.plan}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    for row in PLANS[asked.plan](rows):
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        about = {
+            "command": f"python tests/benchmarks/text_labels.py {asked.plan}",
+            "hardware": tl.pick_device().line(),
+            "date": datetime.date.today().isoformat(),
+            "budget": {"max_tokens": MAX_TOKENS, "lm": LM, "starts": STARTS, "minilm": MINILM, "epochs": str(EPOCHS)},
+        }
+        lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+        write_atomically(path, json.dumps(about, indent=1)[:-2] + f',\n "rows": [\n{lines}\n ]\n}}\n')
+        if time.perf_counter() - start > 60 * asked.minutes:
+            break
+
+
+if __name__ == "__main__":
+    main()
