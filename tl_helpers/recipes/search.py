@@ -57,10 +57,10 @@ class Search:
     model: Any = None
 
     @property
-    def best(self) -> Trial:
-        """The best of the trials that went to the end; of equals the first."""
-        whole = [trial for trial in self.trials if trial.curve and not trial.pruned]
-        return max(whole, key=lambda trial: trial.curve[-1])
+    def best(self) -> Trial | None:
+        """The best of the trials that went to the end, of equals the first; None as long as there is none."""
+        whole = [trial for trial in self.trials if trial.seconds is not None and not trial.pruned]
+        return max(whole, key=lambda trial: trial.curve[-1], default=None)
 
     @property
     def spent(self) -> int:
@@ -110,7 +110,7 @@ def search_features(
         trial.curve.append(float(table["mean_test_score"][k]))
         trial.seconds += folds * float(table["mean_fit_time"][k] + table["mean_score_time"][k])
     for trial in trials.values():
-        trial.pruned = trial.at[-1] < max(table.get("n_resources", [0]))
+        trial.pruned = trial.at[-1] < max(other.at[-1] for other in trials.values())
     return Search("rows", list(trials.values()), searcher.best_estimator_)
 
 

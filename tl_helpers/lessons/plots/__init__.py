@@ -3,8 +3,10 @@
 from tl_helpers.lessons.plots.networks import feature_maps, filters, grad_cam, grad_cam_maps
 from tl_helpers.lessons.plots.numbers import bars, confusion, history, learning_curve
 from tl_helpers.lessons.plots.pictures import batch_grid, grid, neighbours, pairs, predictions, top_losses
+from tl_helpers.lessons.plots.searching import LiveTrials, trials
 
 __all__ = [
+    "LiveTrials",
     "bars",
     "batch_grid",
     "confusion",
@@ -19,4 +21,5 @@ __all__ = [
     "pairs",
     "predictions",
     "top_losses",
+    "trials",
 ]

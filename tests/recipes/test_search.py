@@ -1,0 +1,143 @@
+"""Search and fusion on real emoji, small: reproducible by seed, never near the test set, and what they promise."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import SVC
+
+import tl_helpers as tl
+from tl_helpers.errors import CourseError
+from tl_helpers.recipes import search as module
+from tl_helpers.recipes.search import Search, search, search_features
+
+SPACE = {"lr": [1e-5, 1e-3, 3e-3], "weight_decay": [0.01, 0.1]}
+GRID = {"C": [0.1, 1.0, 10.0], "gamma": [0.01, 0.1, 1.0]}
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    return tl.data.load("emoji-google")
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """A set of 96 pictures in three groups of four classes, and features in which the classes can be told apart."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(96) % 3
+    rows = torch.randn(96, 6, generator=draw) + 1.5 * torch.nn.functional.one_hot(labels, 6)
+    names = tuple(map(str, range(96)))
+    pictures = torch.zeros(96, 1, 4, 4, dtype=torch.uint8)
+    return rows, tl.data.ImageSet("blobs", pictures, labels, ("a", "b", "c"), names, "", "", role="train")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """`transfer` replaced by curves that follow from the settings, and what it was called with."""
+    calls = []
+
+    def transfer(model, data, recipe, *, epochs, each_epoch, lr, weight_decay, **more):
+        calls.append({"lr": lr, "weight_decay": weight_decay})
+        for epoch in range(epochs):
+            each_epoch({"val_accuracy": 0.5 + 100 * lr * (epoch + 1) - weight_decay, "val_loss": 1.0})
+        return dataclasses.make_dataclass("Result", [("ended", str, "all epochs")])()
+
+    monkeypatch.setattr(module, "transfer", transfer)
+    return calls
+
+
+def model():
+    torch.manual_seed(0)
+    return tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(6))
+
+
+def told(found: Search) -> list:
+    return [(trial.settings, trial.at, trial.curve, trial.pruned) for trial in found.trials]
+
+
+@pytest.mark.parametrize("role", ["test", "all"])
+def test_a_search_on_features_refuses_what_holds_the_test_set(blobs, role):
+    rows, images = blobs
+    with pytest.raises(CourseError, match="can't see"):
+        search_features(SVC(), rows, images.subset(range(96), role=role), GRID)
+
+
+@pytest.mark.parametrize("method", ["grid", "halving"])
+def test_a_search_on_features_is_reproducible_and_finds_good_settings(blobs, method):
+    rows, images = blobs
+    found, again = (search_features(SVC(), rows, images, GRID, method=method, seed=3) for _ in range(2))
+    assert told(found) == told(again)
+    assert len(found.trials) == 9 and found.best.curve[-1] > 0.6
+    assert found.best.settings == {key: found.model.get_params()[key] for key in GRID}
+    assert (found.best.at[-1] == 96) if method == "grid" else found.spent < 9 * 96
+    assert any(trial.pruned for trial in found.trials) == (method == "halving")
+
+
+def test_groups_stay_on_one_side_of_every_fold(blobs, monkeypatch):
+    rows, images = blobs
+    grouped = dataclasses.replace(images, groups=torch.arange(96) // 4)
+    seen = []
+
+    class Spy(module.Folds):
+        def split(self, X, y, groups):
+            for train, test in super().split(X, y, groups):
+                seen.append(set(np.asarray(groups)[train]) & set(np.asarray(groups)[test]))
+                yield train, test
+
+    monkeypatch.setattr(module, "Folds", Spy)
+    search_features(SVC(), rows, grouped, {"C": [1.0]})
+    assert seen and not any(seen)
+
+
+def test_rows_of_another_set_and_unknown_methods_are_told(blobs):
+    rows, images = blobs
+    for call in ({"rows": rows[:5]}, {"method": "random"}):
+        with pytest.raises(CourseError, match="Found"):
+            search_features(SVC(), **{"rows": rows, "images": images, "space": GRID, **call})
+
+
+def test_asha_cuts_the_worse_and_finds_what_the_whole_grid_finds(emoji, trained):
+    whole = search(model(), emoji, SPACE, trials=99, pruner="none")
+    assert len(whole.trials) == 6 and whole.spent == 24 and not any(trial.pruned for trial in whole.trials)
+    for pruner in ("asha", "hyperband"):
+        found = search(model(), emoji, SPACE, trials=99, pruner=pruner)
+        assert found.best.settings == whole.best.settings == {"lr": 3e-3, "weight_decay": 0.01}
+        assert found.spent < 24 and told(found) == told(search(model(), emoji, SPACE, trials=99, pruner=pruner))
+    plans = [[trial.settings for trial in search(model(), emoji, SPACE, trials=4, seed=s).trials] for s in (0, 1)]
+    assert plans[0] != plans[1] and len({json.dumps(settings) for settings in plans[0]}) == 4
+
+
+def test_an_interrupted_search_goes_on_to_the_same_end(emoji, trained, tmp_path):
+    whole = search(model(), emoji, SPACE, folder=tmp_path / "a")
+
+    def stop(found):
+        if len(found.trials) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(model(), emoji, SPACE, folder=tmp_path / "b", watch=stop)
+    trained.clear()
+    assert told(search(model(), emoji, SPACE, folder=tmp_path / "b")) == told(whole)
+    assert trained == [trial.settings for trial in whole.trials[3:]]
+    with pytest.raises(CourseError, match="another search"):
+        search(model(), emoji, SPACE, folder=tmp_path / "b", seed=1)
+
+
+def test_a_search_refuses_parts_recipes_without_epochs_and_unknown_pruners(emoji):
+    for call in ({"data": emoji.test}, {"data": emoji.train}, {"recipe": "probe"}, {"pruner": "axe"}):
+        with pytest.raises(CourseError, match="A search takes a whole set"):
+            search(**{"model": model(), "data": emoji, "space": SPACE, **call})
+
+
+def test_a_real_search_never_makes_the_test_part_and_leaves_the_model_alone():
+    emoji, start, pictures = tl.data.load("emoji-google"), model(), tl.plots.LiveTrials()
+    before = start.backbone.fingerprint
+    options = {"trials": 2, "epochs": 2, "images": 24, "size": 32, "recipe": "fine-tune"}
+    found = search(start, emoji, SPACE, watch=pictures, **options)
+    assert "test" not in vars(emoji)  # cached when first asked for
+    assert start.backbone.fingerprint == before
+    assert 0 < found.best.curve[-1] < 1 and found.seconds > 0
+    assert bytes(pictures.value).startswith(b"\x89PNG")
+    assert told(found) == told(search(start, emoji, SPACE, **options))

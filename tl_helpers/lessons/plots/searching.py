@@ -1,0 +1,48 @@
+"""A search as a picture: a line a trial, cut off where it was pruned."""
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from tl_helpers.lessons.plots.canvas import PALETTE, QUIET, STYLE, WIDTH, footnote, png, shown
+
+
+def draw_trials(found, title: str = "", note: str = "") -> Figure:
+    """Every trial's validation score by what was spent on it: pruned ones grey with a cross, the best of the rest wide."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 5))
+    best = found.best
+    for trial in found.trials:
+        colour, order = (QUIET, 1) if trial.pruned else (PALETTE[0], 2)
+        if trial is best:
+            colour, order = PALETTE[1], 3
+        style = {"color": colour, "zorder": order, "alpha": 0.5 if trial.pruned else 0.9}
+        axes.plot(trial.at, trial.curve, marker="o", markersize=5, linewidth=4 if trial is best else 1.5, **style)
+        if trial.pruned:
+            axes.plot(trial.at[-1], trial.curve[-1], marker="x", markersize=11, markeredgewidth=2.5, **style)
+    legend = ["pruned", "to the end", "chosen"]
+    for name, colour, marker in zip(legend, (QUIET, PALETTE[0], PALETTE[1]), "xoo", strict=True):
+        axes.plot([], [], color=colour, marker=marker, label=name)
+    steps = sorted({place for trial in found.trials for place in trial.at})
+    if found.unit == "rows":
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.set_xticks(steps, [str(step) for step in steps])
+    axes.set(xlabel={"rows": "rows learnt from", "epochs": "epoch"}[found.unit], ylabel="validation accuracy")
+    axes.set_title(title or f"{len(found.trials)} trials, {found.spent} {found.unit} spent", loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    footnote(figure, note)
+    return figure
+
+
+trials = shown(draw_trials)
+
+
+class LiveTrials(ipywidgets.Image):
+    """The same picture, growing: show it, then hand it to `search(…, watch=…)`. Its `value` is the PNG."""
+
+    def __call__(self, found) -> None:
+        """Draw the search as it stands."""
+        with plt.rc_context(STYLE):
+            figure = draw_trials(found)
+            self.value = png(figure)
+            plt.close(figure)
