@@ -17,15 +17,26 @@ _PUBLIC = {
     "lesson": "lessons.lesson",
     "lr_find": "engine.lr_find",
     "load_backbone": "models.backbones",
+    "load_text_encoder": "models.text_encoders",
     "pick_budget": "budget",
     "pick_device": "device",
     "probe": "recipes.probe",
+    "search": "recipes.search",
+    "search_features": "recipes.search",
     "seed_everything": "device",
     "test_model": "engine.seed_listing",
+    "text_encoder": "models.text_encoders",
     "train_model": "engine.seed_listing",
     "transfer": "recipes.transfer",
 }
-_MODULES = {"data": "data", "heads": "models.heads", "models": "models", "plots": "lessons.plots", "sources": "sources"}
+_MODULES = {
+    "data": "data",
+    "fusion": "recipes.fusion",
+    "heads": "models.heads",
+    "models": "models",
+    "plots": "lessons.plots",
+    "sources": "sources",
+}
 
 __all__ = sorted([*_PUBLIC, *_MODULES])
 
