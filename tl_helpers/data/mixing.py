@@ -88,9 +88,11 @@ class Mixed:
             yield ours
 
 
-def training_batches(image_set: ImageSet, augment: str = "none", *, size: int, **settings) -> Batches | Mixed:
-    """Shuffled batches, augmented by name; see `augmentation_parts`. `settings` go to Batches."""
-    transform, how = augmentation_parts(augment, size)
+def training_batches(
+    image_set: ImageSet, augment: str | v2.Transform = "none", *, size: int, **settings
+) -> Batches | Mixed:
+    """Shuffled batches, augmented by name (see `augmentation_parts`) or by a transform. `settings` go to Batches."""
+    transform, how = augmentation_parts(augment, size) if isinstance(augment, str) else (augment, None)
     batches = Batches(image_set, size=size, augment=transform, shuffle=True, **settings)
     return Mixed(batches, how) if how else batches
 

@@ -18,7 +18,7 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
     shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a side.
     cells: mirrored both ways, turned by quarters, a part of 80-100 %, contrast jittered: what may happen to a solar cell.
     One change alone, as far as `strength` (0..1) says, each name's range at 1: flip (mirrored, with a chance of `strength`),
-    turn (90 degrees either way), crop (down to a tenth of the area), jitter (colours), blur (sigma of a tenth of
+    turn (180 degrees either way; 45 at 0.5), crop (down to a tenth of the area), jitter (colours), blur (sigma of a tenth of
     the side), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
     What a turn uncovers is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
     """
@@ -66,7 +66,7 @@ def _single(name: str, size: int, strength: float, background: int) -> list[v2.T
     linear, part = v2.InterpolationMode.BILINEAR, 0.5 * strength
     changes = {
         "flip": lambda: v2.RandomHorizontalFlip(strength),
-        "turn": lambda: v2.RandomRotation(90 * strength, interpolation=linear, fill=background),
+        "turn": lambda: v2.RandomRotation(180 * strength**2, interpolation=linear, fill=background),
         "jitter": lambda: v2.ColorJitter(strength, strength, strength, 0.3 * strength),
         "blur": lambda: v2.GaussianBlur(2 * round(0.1 * size) + 1, (0.05, max(0.06, 0.1 * size * strength))),
         "erase": lambda: v2.RandomErasing(1.0, (0.02, max(0.03, part)), value=128),
