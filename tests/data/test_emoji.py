@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from PIL import Image
 
 from tl_helpers import data, sources
 from tl_helpers.data import emoji as module
@@ -57,6 +58,15 @@ def test_pixels_are_the_files_on_white(google):
     row = google.names.index("badger")
     assert torch.equal(google.images[row], data.decode(sources.path_of("emoji-google") / "U+1F9A1.png"))
     assert google.images[row, :, 0, 0].tolist() == [255, 255, 255]
+
+
+def test_the_files_stand_in_the_rows_order_and_keep_their_transparency(google):
+    files = data.emoji_files("google")
+    row = google.names.index("badger")
+    assert len(files) == 844 and files[row].name == "U+1F9A1.png" and files[row].parent.name == "Goog"
+    with Image.open(files[row]) as picture:
+        assert picture.convert("RGBA").getextrema()[3] == (0, 255)
+    assert torch.equal(data.decode(files[row]), google.images[row])
 
 
 def test_twenty_groups_of_near_doubles_with_all_clocks_and_hearts(google):
