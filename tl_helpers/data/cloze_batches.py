@@ -57,7 +57,7 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
             for part in (question.query[: question.blank], question.query[question.blank + 1 :])
         )
         start = max(0, len(before) - max(longest_query // 2, longest_query - len(after)))
-        query = [*[cls, *before[start:], mask, *after][:longest_query + 2], sep]
+        query = [*[cls, *before[start:], mask, *after][: longest_query + 2], sep]
         own = {word: k for k, word in enumerate(question.candidates, 1)}
         chunks, room = [], max_pieces - len(query) - 1
         for s, sentence in enumerate(question.context):
@@ -77,23 +77,20 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
     return encode
 
 
-class ClozeBatches:
-    """Batches for `fit`: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights float32 (b,)).
+class RowBatches:
+    """Batches for `fit` of rows that are encoded already: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights).
 
-    encode: a question as a dict of tensors of any shape: `words_encoder`, `pieces_encoder`, or the look-up of what was computed
-    before. It is called once for each question. Unshuffled batches keep the set's order; shuffled ones follow from
-    (seed, epoch).
+    Unshuffled batches keep the order of the rows; shuffled ones follow from (seed, epoch).
     """
 
     def __init__(
-        self, cloze: ClozeSet, encode: Encoder, *, batch_size: int = 16, shuffle: bool = False, seed: int = 0
-    ) -> None:
-        if not len(cloze) or batch_size < 1:
-            raise CourseError(f"{len(cloze)} questions in batches of {batch_size}: there is nothing to read.")
-        self.role, self.n, self.batch_size, self.shuffle, self.seed = cloze.role, len(cloze), batch_size, shuffle, seed
-        self.rows, self.labels = [encode(question) for question in cloze.questions], torch.from_numpy(cloze.labels)
-        self.fingerprint = f"{cloze.fingerprint} {batch_size} {shuffle} {seed}"
-        self._epoch = 0
+        self, rows: list[dict[str, Tensor]], labels, role: str, what: str, *, batch_size=16, shuffle=False, seed=0
+    ):
+        if not rows or batch_size < 1:
+            raise CourseError(f"{len(rows)} questions in batches of {batch_size}: there is nothing to read.")
+        self.rows, self.labels, self.role, self.n = rows, torch.as_tensor(labels), role, len(rows)
+        self.batch_size, self.shuffle, self.seed, self._epoch = batch_size, shuffle, seed, 0
+        self.fingerprint = f"{what} {batch_size} {shuffle} {seed}"
 
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
@@ -103,14 +100,20 @@ class ClozeBatches:
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        order = np.arange(self.n)
+        order = torch.arange(self.n)
         if self.shuffle:
-            order = np.random.default_rng([self.seed, self._epoch]).permutation(self.n)
+            order = torch.from_numpy(np.random.default_rng([self.seed, self._epoch]).permutation(self.n))
         self._epoch += 1
-        for start in range(0, self.n, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            rows = [self.rows[i] for i in chosen]
+        for chosen in order.split(self.batch_size):
+            rows = [self.rows[i] for i in chosen.tolist()]
             yield {key: pad([row[key] for row in rows]) for key in rows[0]}, self.labels[chosen], torch.ones(len(rows))
+
+
+class ClozeBatches(RowBatches):
+    """Batches of cloze questions, each encoded once: by `words_encoder`, `pieces_encoder`, or a look-up of states kept before."""
+
+    def __init__(self, cloze: ClozeSet, encode: Encoder, **how) -> None:
+        super().__init__(list(map(encode, cloze.questions)), cloze.labels, cloze.role, cloze.fingerprint, **how)
 
 
 def pad(tensors: list[Tensor]) -> Tensor:

@@ -1,0 +1,160 @@
+"""Questions whose answer is a span of a paragraph: a JSON file of one's own in the format of SQuAD (Rajpurkar et al., 2016)."""
+
+import collections
+import hashlib
+import json
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Encoding, Tokenizer
+from torch import Tensor
+
+from tl_helpers.data.cloze_batches import RowBatches
+from tl_helpers.errors import CourseError
+
+SHAPE = '{"data": [{"title": "…", "paragraphs": [{"context": "…", "qas": [{"id": "…", "question": "…", "answers": [{"text": "…", "answer_start": 0}]}]}]}]}'
+
+
+@dataclass(frozen=True)
+class SpanQuestion:
+    """`answers` are (text, place of its first letter in `paragraph`); none of them: the paragraph does not say."""
+
+    id: str
+    question: str
+    paragraph: str
+    answers: tuple[tuple[str, int], ...]
+
+
+def load_squad(path: Path | str) -> tuple[SpanQuestion, ...]:
+    """The questions of a file in SQuAD's format (1.1, or 2.0 with questions that have no answer), in its order.
+
+    Raises CourseError that names the place in the file where something is missing, or an answer does not stand where it says.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise CourseError(f"There is no file {path} that can be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8 in your editor.") from error
+    except json.JSONDecodeError as error:
+        raise CourseError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
+    found = []
+    for i, article in enumerate(_get(content, "data", list, "the file")):
+        for j, paragraph in enumerate(_get(article, "paragraphs", list, f"data[{i}]")):
+            where = f"data[{i}].paragraphs[{j}]"
+            text = _get(paragraph, "context", str, where)
+            for k, row in enumerate(_get(paragraph, "qas", list, where)):
+                found.append(_question(row, text, f"{where}.qas[{k}]"))
+    twice = [name for name, n in collections.Counter(question.id for question in found).items() if n > 1]
+    if not found or twice:
+        problem = f"the id {twice[0]!r} stands twice" if twice else "there is not one question in it"
+        raise CourseError(f"{path}: {problem}. Every question needs an id of its own.")
+    return tuple(found)
+
+
+def _question(row: dict, paragraph: str, where: str) -> SpanQuestion:
+    answers = []
+    for a, answer in enumerate(_get(row, "answers", list, where)):
+        text, start = (_get(answer, *what, f"{where}.answers[{a}]") for what in (("text", str), ("answer_start", int)))
+        if not text or paragraph[max(0, start) : start + len(text)] != text:
+            stands = paragraph.find(text)
+            hint = f"it begins at {stands}" if text and stands >= 0 else "it does not stand in the paragraph at all"
+            raise CourseError(
+                f"{where}.answers[{a}]: at place {start} of the paragraph stands {paragraph[max(0, start) :][: len(text)]!r}, "
+                f"and not {text!r}; {hint}. An answer is copied letter by letter; places count from 0."
+            )
+        answers.append((text, start))
+    question = _get(row, "question", str, where).strip()
+    if not (answers or row.get("is_impossible")) or not question:
+        raise CourseError(
+            f'{where} has no {"answer" if question else "question"}. No answer has to say "is_impossible": true.'
+        )
+    return SpanQuestion(str(_get(row, "id", (str, int), where)), question, paragraph, tuple(answers))
+
+
+def _get(row, key: str, kind, where: str):
+    if not isinstance(row, dict) or not isinstance(row.get(key), kind):
+        has = f"has {', '.join(map(repr, row)) or 'nothing'}" if isinstance(row, dict) else f"is a {type(row).__name__}"
+        raise CourseError(
+            f"SQuAD's format has {key!r} in {where}; this one {has}, or another kind of value. Expected: {SHAPE}"
+        )
+    return row[key]
+
+
+def windows(question: SpanQuestion, tokenizer: Tokenizer, max_pieces: int = 192) -> list[Encoding]:
+    """`[CLS] question [SEP] paragraph [SEP]`, in as many overlapping windows of at most `max_pieces` as the paragraph needs."""
+    if len(tokenizer.encode(question.question).ids) > max_pieces // 2:
+        raise CourseError(
+            f"The question {question.id!r} is longer than half of {max_pieces} pieces: ask shorter, or allow more."
+        )
+    tokenizer.enable_truncation(max_pieces, stride=max_pieces // 4, strategy="only_second")
+    try:
+        first = tokenizer.encode(question.question, question.paragraph)
+    finally:
+        tokenizer.no_truncation()
+    return [first, *first.overflowing]
+
+
+def span_inputs(encoding: Encoding, max_pieces: int = 192) -> dict[str, Tensor]:
+    """{"input_ids": int64 (max_pieces,), "allowed": bool (max_pieces,)}: pieces of the paragraph, and [CLS] for "no answer"."""
+    ids, allowed = torch.zeros(max_pieces, dtype=torch.int64), torch.zeros(max_pieces, dtype=torch.bool)
+    ids[: len(encoding.ids)] = torch.tensor(encoding.ids)
+    allowed[: len(encoding.ids)] = torch.tensor([sequence == 1 for sequence in encoding.sequence_ids])
+    allowed[0] = True
+    return {"input_ids": ids, "allowed": allowed}
+
+
+class SpanBatches(RowBatches):
+    """Batches of span questions: inputs {"input_ids", "allowed": (b, max_pieces)}, a row a window.
+
+    A label is `start * longest + length - 1` in pieces, as SpanReader has it; 0, the first piece alone, where the window does not
+    hold the answer (of several, the first is taken) or the answer has more than `longest` pieces.
+    """
+
+    def __init__(self, questions, tokenizer: Tokenizer, *, max_pieces=192, longest=30, role="all", **how) -> None:
+        read = [(question, one) for question in questions for one in windows(question, tokenizer, max_pieces)]
+        labels = [_label(one, question.answers[:1], longest) for question, one in read]
+        what = hashlib.sha256(repr((questions, max_pieces, longest)).encode()).hexdigest()
+        super().__init__([span_inputs(one, max_pieces) for _, one in read], labels, role, what, **how)
+
+
+def _label(encoding: Encoding, answers, longest: int) -> int:
+    for text, begin in answers:
+        inside = [
+            i
+            for i, ((a, b), sequence) in enumerate(zip(encoding.offsets, encoding.sequence_ids, strict=True))
+            if sequence == 1 and a < begin + len(text) and b > begin
+        ]
+        whole = (
+            inside and encoding.offsets[inside[0]][0] <= begin and encoding.offsets[inside[-1]][1] >= begin + len(text)
+        )
+        if whole and len(inside) <= longest:
+            return inside[0] * longest + len(inside) - 1
+    return 0
+
+
+def span_text(label: int, encoding: Encoding, paragraph: str, longest: int = 30) -> str:
+    """The letters of the paragraph that a label stands for; "" for no answer."""
+    start, end = label // longest, label // longest + label % longest
+    return paragraph[encoding.offsets[start][0] : encoding.offsets[end][1]] if start else ""
+
+
+def exact_and_f1(found: str, answers) -> tuple[float, float]:
+    """SQuAD's two figures for one question, in [0, 1], the best over its answers: the same words, and F1 of the words shared.
+
+    Both without capitals, punctuation and articles. No answer is right where there is none.
+    """
+
+    def plain(text: str) -> list[str]:
+        return re.sub(r"\b(a|an|the)\b", " ", "".join(c for c in text.lower() if c not in string.punctuation)).split()
+
+    best = [0.0, 0.0]
+    for text in [text for text, _ in answers] or [""]:
+        one, other = plain(found), plain(text)
+        shared = sum((collections.Counter(one) & collections.Counter(other)).values())
+        f1 = 2 * shared / (len(one) + len(other)) if one and other else float(one == other)
+        best = [max(best[0], float(one == other)), max(best[1], f1)]
+    return best[0], best[1]
