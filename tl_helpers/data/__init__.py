@@ -1,6 +1,7 @@
-"""Labelled pictures: loaded, split, augmented and handed out in batches."""
+"""Labelled pictures and texts: loaded, split, augmented and handed out in batches."""
 
 from tl_helpers.data.batches import Batches
+from tl_helpers.data.drawn import DIGITS, LETTERS, drawn_characters
 from tl_helpers.data.emoji import emoji_files
 from tl_helpers.data.export import as_folders
 from tl_helpers.data.image_set import ImageSet
@@ -8,30 +9,45 @@ from tl_helpers.data.images import StreamedImages, decode, fit_square
 from tl_helpers.data.load import OFFLINE, ONLINE, load
 from tl_helpers.data.mixing import MIXES, Mixed, augmentation_parts, cutmix, mixed, mixup, training_batches
 from tl_helpers.data.splits import Split, make_split
+from tl_helpers.data.text import TEXTS, TextSet, is_text, load_text, near_duplicates
+from tl_helpers.data.tokens import TextBatches, encode, minilm_tokenizer, padded, word_tokenizer
 from tl_helpers.data.transforms import AUGMENTATIONS, VIEWS, augmentation, views
 
 __all__ = [
     "AUGMENTATIONS",
+    "DIGITS",
+    "LETTERS",
     "MIXES",
     "OFFLINE",
     "ONLINE",
+    "TEXTS",
     "VIEWS",
     "Batches",
     "ImageSet",
     "Mixed",
     "Split",
     "StreamedImages",
+    "TextBatches",
+    "TextSet",
     "as_folders",
     "augmentation",
     "augmentation_parts",
     "cutmix",
     "decode",
+    "drawn_characters",
     "emoji_files",
+    "encode",
     "fit_square",
+    "is_text",
     "load",
+    "load_text",
     "make_split",
+    "minilm_tokenizer",
     "mixed",
     "mixup",
+    "near_duplicates",
+    "padded",
     "training_batches",
     "views",
+    "word_tokenizer",
 ]

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import torch
 
+from tl_helpers.data.drawn import load_drawn
 from tl_helpers.data.elpv import load_elpv
 from tl_helpers.data.emoji import load_emoji
 from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.splits import make_split
+from tl_helpers.data.text import TEXTS, TextSet, is_text, load_text
 from tl_helpers.errors import CourseError
 
-OFFLINE = ("emoji-google", "emoji-twitter", "elpv", "digits")
+OFFLINE = ("emoji-google", "emoji-twitter", "elpv", "digits", "drawn-digits", "drawn-characters")
 ONLINE = ("Flowers102", "OxfordIIITPet", "CIFAR10")
 
 
@@ -23,13 +25,16 @@ def load(
     skip_bad: bool = False,
     background: str = "white",
     image_size: int | None = None,
-) -> ImageSet:
-    """A set of labelled pictures with a split drawn by `split_seed`: `.train` learns, `.val` chooses, `.test` is for the end.
+    text_column: str | None = None,
+    label_column: str | None = None,
+) -> ImageSet | TextSet:
+    """A set of labelled pictures or texts with a split drawn by `split_seed`: `.train` learns, `.val` chooses, `.test` is for the end.
 
     By name: "emoji-google", "emoji-twitter", "elpv" (split="blocks" keeps runs of neighbouring cells together),
-    "digits" (scikit-learn's 8x8 handwriting), and with a network torchvision's "Flowers102", "OxfordIIITPet", "CIFAR10".
+    "digits" (scikit-learn's 8x8 handwriting), "drawn-digits" and "drawn-characters" (in fonts, 16x16), and with a network torchvision's "Flowers102", "OxfordIIITPet", "CIFAR10".
     By path: a folder `root/class/*.png`, or one with `train/`, `val/` and `test/` inside (see `load_folder`), for which
-    `skip_bad`, `background` and `image_size` are meant. Raises CourseError for anything else, and names what there is.
+    `skip_bad`, `background` and `image_size` are meant. Texts: "reuters-r8", "reuters-r52", "20newsgroups", or a .csv, .tsv or .jsonl file (see `load_text`).
+    Raises CourseError for anything else, and names what there is.
     """
     name = str(name_or_path)
     if split != "default" and name != "elpv":
@@ -40,6 +45,10 @@ def load(
         return load_elpv(split_seed, split)
     if name == "digits":
         return load_digits(split_seed)
+    if name in ("drawn-digits", "drawn-characters"):
+        return load_drawn(name, split_seed)
+    if is_text(name):
+        return load_text(name, split_seed, text_column=text_column, label_column=label_column, skip_bad=skip_bad)
     if name in ONLINE:
         from tl_helpers.data.online import load_online
 
@@ -50,10 +59,11 @@ def load(
         return load_folder(
             Path(name).expanduser(), split_seed, skip_bad=skip_bad, background=background, image_size=image_size
         )
-    close = difflib.get_close_matches(name, [*OFFLINE, *ONLINE], 1)
+    close = difflib.get_close_matches(name, [*OFFLINE, *TEXTS, *ONLINE], 1)
     raise CourseError(
         f"There is no set or folder {name!r}{f'; did you mean {close[0]!r}?' if close else '.'} By name there are "
-        f"{', '.join(OFFLINE)}, with a network {', '.join(ONLINE)}; or give a folder that holds one folder per class."
+        f"{', '.join([*OFFLINE, *TEXTS])}, with a network {', '.join(ONLINE)}; or give a folder that holds one folder "
+        "per class, or a .csv, .tsv or .jsonl file of texts and labels."
     )
 
 

@@ -107,6 +107,12 @@ def load_text(
     return _assemble(where.resolve().name, parts, split_seed, notes)
 
 
+def is_text(name_or_path: str | Path) -> bool:
+    """Whether `load_text` is meant: a name in TEXTS, a file by its ending, or a folder with a train file of texts."""
+    path = Path(name_or_path).expanduser()
+    return str(name_or_path) in TEXTS or path.suffix.lower() in ENDINGS or bool(text_file(path, "train"))
+
+
 def text_file(folder: Path, part: str) -> Path | None:
     """`folder/part.csv`, .tsv or .jsonl, the first that is there."""
     return next((folder / f"{part}{end}" for end in ENDINGS if (folder / f"{part}{end}").is_file()), None)

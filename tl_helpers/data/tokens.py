@@ -107,7 +107,9 @@ class TextBatches:
             yield inputs, self.text_set.labels[index], self._weights[index]
 
     def in_order(self, gathered: Tensor) -> Tensor:
-        """Rows (n, …) that were computed batch by batch without shuffle, in the order of the set."""
+        """Rows (n, …) that were computed batch by batch, in the order of the set (shuffled: as they come)."""
+        if self.shuffle:
+            return gathered
         return torch.empty_like(gathered).index_copy_(0, self._sorted(torch.arange(self.n)), gathered)
 
     def _sorted(self, order: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ def unpack(batch: tuple | list) -> tuple:
 def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (n, classes) float32, labels (n,) int64 and weights (n,) float32 of all batches, on the CPU.
 
+    In the order of the set, where batches are sorted by length and know it (`in_order`).
+
     The model is put into eval mode and left there; no gradient is kept.
     """
     model.eval()
@@ -30,7 +32,8 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
             gathered.append((_logits(model, inputs, len(labels), hardware), labels, weights))
     if not gathered:
         raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
-    logits, labels, weights = (torch.cat(column) for column in zip(*gathered, strict=True))
+    in_order = getattr(batches, "in_order", lambda rows: rows)
+    logits, labels, weights = (in_order(torch.cat(column)) for column in zip(*gathered, strict=True))
     check_labels(logits, labels)
     return logits, labels, weights
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,10 @@ from torchvision.transforms import v2
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure, predict
 from ..errors import CourseError
+from .sets import default_size, looking_batches
 
 if TYPE_CHECKING:
-    from ..data import ImageSet
+    from ..data import ImageSet, TextSet
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ class Report:
 
 def evaluate(
     model: nn.Module,
-    images: "ImageSet",
+    images: "ImageSet | TextSet",
     *,
     size: int | None = None,
+    max_tokens: int | None = None,
     batch_size: int = 64,
     tta: str | Sequence[v2.Transform] | None = None,
     hardware: Hardware | None = None,
@@ -61,21 +64,21 @@ def evaluate(
     """Look at every image of a set once; with test-time augmentation, at several views of it.
 
     Args:
-        size: pixels a side; the size the model was trained at where it is not given, else its backbone's own.
+        size, max_tokens: pixels a side of pictures, tokens of texts; what the model was trained at where not given.
         tta: a name out of `data.VIEWS`, or transforms as `data.augmentation` gives them, a view each. Probabilities are
             averaged over the views, as in Krizhevsky et al. (2012).
 
     Raises:
         CourseError: the set has labels for which the head has no output, or other classes than the model learnt.
     """
-    from ..data import Batches, views
+    from ..data import views
 
     hardware = hardware or pick_device()
-    size = size or trained_size(model)
+    size = max_tokens or size or default_size(model)
     hardware.place(model)
-    common = {"batch_size": batch_size, "size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
-    seen = [predict(model, Batches(images, augment=look, seed=k, **common), hardware) for k, look in enumerate(looks)]
+    batches = partial(looking_batches, model, images, batch_size=batch_size, size=size, hardware=hardware)
+    seen = [predict(model, batches(augment=look, seed=k), hardware) for k, look in enumerate(looks)]
     if not seen:
         raise CourseError("tta is an empty list: give it at least one transform, or leave it out.")
     logits, labels, _ = seen[0]
@@ -108,9 +111,3 @@ def evaluate(
         model=model,
         size=size,
     )
-
-
-def trained_size(model: nn.Module) -> int:
-    """Pixels a side that `transfer` trained the model at; its backbone's own where it was not trained here."""
-    backbone = getattr(model, "backbone", None)
-    return getattr(model, "trained_size", None) or (backbone.preprocess.size if backbone is not None else 224)

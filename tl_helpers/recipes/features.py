@@ -12,18 +12,21 @@ from ..device import Hardware, for_extraction, pick_device
 from ..engine import checkpoint as files
 from ..engine.metrics import predict
 from ..errors import CourseError
-from ..models import Backbone
+from ..models.encoder import Encoder
+from ..models.text_encoders import TextEncoder
 from ..sources import cache_dir
+from .sets import default_size, looking_batches, tokenizer_of
 
 if TYPE_CHECKING:
-    from ..data import ImageSet
+    from ..data import ImageSet, TextSet
 
 
 def features(
-    backbone: Backbone,
-    images: "ImageSet",
+    backbone: Encoder,
+    images: "ImageSet | TextSet",
     *,
     size: int | None = None,
+    max_tokens: int | None = None,
     batch_size: int = 64,
     hardware: Hardware | None = None,
 ) -> Tensor:
@@ -33,26 +36,27 @@ def features(
     of them gives another file. The backbone is left in eval mode.
 
     Args:
-        size: pixels a side that the images are brought to; the backbone's own size where it is not given.
+        size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
     """
-    from ..data import Batches
-
-    size = size or backbone.preprocess.size
+    size = max_tokens or size or default_size(backbone)
     hardware = hardware or pick_device()
     hardware.place(backbone).eval()
-    some = torch.zeros(16, 3, size, size, dtype=torch.uint8)
-    hardware = for_extraction(hardware, f"{backbone.name} {size} px", lambda: backbone(some))
+    reads = isinstance(backbone, TextEncoder)
+    some = torch.ones(16, size, dtype=torch.int64) if reads else torch.zeros(16, 3, size, size, dtype=torch.uint8)
+    some = {"input_ids": some, "attention_mask": some} if reads else some
+    hardware = for_extraction(hardware, f"{backbone.name} {size} {'tokens' if reads else 'px'}", lambda: backbone(some))
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images
     key = f"{versions} {backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
+    if reads:
+        key += tokenizer_of(backbone).to_str()
     kept = cache_dir() / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
     if kept.exists():
         with contextlib.suppress(CourseError):  # a damaged file is computed again
             return files.load(kept)[0]["features"]
-    batches = Batches(
-        images, batch_size=batch_size, size=size, workers=hardware.workers, pin_memory=hardware.pin_memory
-    )
+    batches = looking_batches(backbone, images, size=size, batch_size=batch_size, hardware=hardware)
     # predict() checks labels against logits; features have no labels, so each row gets the label 0.
     unlabelled = ((inputs, torch.zeros_like(labels)) for inputs, labels, _ in batches)
     found, _, _ = predict(backbone, unlabelled, hardware)
-    files.save(kept, {"features": found}, {"key": key})
+    found = batches.in_order(found) if reads else found
+    files.save(kept, {"features": found}, {"key": key[:300]})
     return found

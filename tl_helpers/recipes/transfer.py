@@ -2,26 +2,32 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from ..device import Hardware, pick_device
 from ..engine import checkpoint as files
 from ..engine.fit import fit
+from ..engine.lr_find import lr_find
 from ..engine.metrics import measure
 from ..engine.progress import say
 from ..engine.settings import Settings
 from ..errors import CourseError
 from ..models import Classifier, build, freeze, parameter_groups, unfreeze
+from ..models.text_encoders import TextEncoder
 from .features import features
 from .probe import probe
+from .sets import default_size, learning_batches, looking_batches, tokenizer_of
 
 if TYPE_CHECKING:
-    from ..data import ImageSet
+    from torchvision.transforms import v2
+
+    from ..data import ImageSet, TextSet
 
 # The head's peak learning rate of each recipe: lp-ft's was compared on emoji splits 10 and 11, the others are not tuned.
 RATES = {"probe": 1e-3, "fine-tune": 1e-3, "lp-ft": 1e-3, "scratch": 2e-3}
@@ -49,15 +55,17 @@ class Result:
 
 def transfer(
     model: Classifier,
-    data: "ImageSet",
+    data: "ImageSet | TextSet",
     recipe: str = "lp-ft",
     *,
     epochs: int = 10,
-    lr: float | None = None,
+    lr: float | Literal["auto"] | None = None,
+    ema: float | None = None,
     seed: int = 0,
     size: int | None = None,
+    max_tokens: int | None = None,
     batch_size: int = 32,
-    augment: str = "none",
+    augment: "str | v2.Transform" = "none",
     weight_decay: float = 0.01,
     label_smoothing: float = 0.1,
     rate_decay: float = 0.7,
@@ -75,9 +83,11 @@ def transfer(
 
     Args:
         epochs: of training all layers; the probe needs none.
-        lr: the head's peak rate; None takes the recipe's own.
-        size: pixels a side, the backbone's own where not given.
-        augment: a name out of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each, as in "trivial+mixup".
+        lr: the head's peak rate; None takes the recipe's own, "auto" that of the learning-rate finder.
+        ema: keep a moving average of the weights, see `Settings`.
+        size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
+        augment: a name out of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each, as in "trivial+mixup"; or a
+            transform as `data.augmentation` gives it.
         rate_decay: each stage below the head learns this many times as fast as the one above.
         images: train on at most about so many images, the same number of each class where it has them; None for all.
         checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
@@ -89,19 +99,29 @@ def transfer(
     _check(model, data, recipe)
     _tell(model, recipe)
     start, hardware = time.perf_counter(), hardware or pick_device()
-    size = size or model.backbone.preprocess.size
+    size = max_tokens or size or default_size(model.backbone)
     model.trained_size, model.class_names = size, data.classes
     folder = Path(checkpoint) if checkpoint else None
-    settings = Settings(epochs, lr or RATES[recipe], weight_decay, label_smoothing=label_smoothing, keep=KEEP)
+    settings = Settings(
+        epochs,
+        RATES[recipe] if lr in (None, "auto") else lr,
+        weight_decay,
+        label_smoothing=label_smoothing,
+        ema=ema,
+        keep=KEEP,
+    )
     parts = _parts(data, images, seed)
     result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
-    result.made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": augment}
+    result.made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": str(augment)}
     result.made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
     result.made |= {"hardware": hardware.line()}
     if recipe in ("probe", "lp-ft"):
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
-        _all_layers(model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch)
+        find = lr == "auto"
+        _all_layers(
+            model, parts, settings, find, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
+        )
     result.seconds = time.perf_counter() - start
     if folder:
         result.checkpoint = folder / "model.safetensors"
@@ -142,18 +162,21 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
 
 
 def _all_layers(
-    model, parts, settings, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
+    model, parts, settings, find, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
 ) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics unless it starts at random."""
-    from ..data import Batches, training_batches
-
-    size, pinned = model.trained_size, hardware.pin_memory
+    common = {"size": model.trained_size, "hardware": hardware}
     unfreeze(model)
     if result.recipe != "scratch":
         freeze_batch_norm(model.backbone)
-    common = {"size": size, "workers": hardware.workers, "pin_memory": pinned}
-    train = training_batches(parts["train"], augment, batch_size=batch_size, seed=seed, **common)
-    val = Batches(parts["val"], batch_size=64, **common)
+    train = learning_batches(model, parts["train"], augment, batch_size=batch_size, seed=seed, **common)
+    val = looking_batches(model, parts["val"], batch_size=64, **common)
+    rate_decay = 1.0 if result.recipe == "scratch" else rate_decay
+    if find:
+        curve = lr_find(model, train, groups=parameter_groups(model, 1.0, rate_decay), hardware=hardware, seed=seed)
+        settings = replace(settings, lr=curve.suggestion)
+        result.made["settings"] = asdict(settings)
+        say(f"The learning-rate finder suggests a peak of {curve.suggestion:.2g}.")
     fitted = fit(
         model,
         train,
@@ -161,7 +184,7 @@ def _all_layers(
         settings,
         hardware=hardware,
         seed=seed,
-        groups=parameter_groups(model, settings.lr, 1.0 if result.recipe == "scratch" else rate_decay),
+        groups=parameter_groups(model, settings.lr, rate_decay),
         checkpoint=folder / "training.safetensors" if folder else None,
         phase=result.recipe if result.recipe == "scratch" else "fine-tune",
         each_epoch=each_epoch,
@@ -185,6 +208,8 @@ def save_model(result: Result, path: Path) -> None:
     model = result.model
     state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
     state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
+    if isinstance(model.backbone, TextEncoder):
+        state["tokenizer"] = tokenizer_of(model.backbone).to_str()
     files.save(path, model.state_dict(), state)
 
 
@@ -201,6 +226,8 @@ def load_model(path: Path | str) -> tuple[Classifier, dict]:
     model = build(state["spec"])
     model.load_state_dict(tensors)
     model.trained_size, model.class_names = state["size"], tuple(state["classes"])
+    if "tokenizer" in state:
+        model.backbone.tokenizer = Tokenizer.from_str(state.pop("tokenizer"))
     return model.eval(), state
 
 
