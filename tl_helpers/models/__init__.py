@@ -3,6 +3,7 @@
 from .backbones import Backbone, load_backbone
 from .freezing import freeze, train_mode, trainable_table, unfreeze, unfreeze_from
 from .heads import Classifier, attach_head, build
+from .language_model import LanguageModel, language_model, perplexity
 from .layers import parameter_groups, summary_row
 from .table import TABLE, Preprocess
 from .text_encoders import load_text_encoder, text_encoder
@@ -11,13 +12,16 @@ __all__ = [
     "TABLE",
     "Backbone",
     "Classifier",
+    "LanguageModel",
     "Preprocess",
     "attach_head",
     "build",
     "freeze",
+    "language_model",
     "load_backbone",
     "load_text_encoder",
     "parameter_groups",
+    "perplexity",
     "summary_row",
     "text_encoder",
     "train_mode",

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Pairs:
-    """Batches of two texts of each class, drawn from a set: ({ids, mask} (2k, t), labels 0..k-1 (k,), weights (k,)).
+    """Batches of two texts of each class, drawn from a set: ({ids, mask} (k, 2, t), labels 0..k-1 (k,), weights (k,)).
 
-    Rows 0..k-1 hold a text of each class, rows k..2k-1 another one; the same one where a class has a single text.
+    Where a class has a single text both are the same.
     """
 
     def __init__(self, texts: "TextSet", tokenizer: "Tokenizer", batches: int, max_tokens: int = 128, seed: int = 0):
@@ -51,8 +51,12 @@ class Pairs:
         draw = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch))
         for _ in range(self._batches):
             two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
-            inputs = padded([self._rows[i] for i in two.T.flatten().tolist()])
-            yield inputs, torch.arange(len(two)), torch.ones(len(two))
+            inputs = padded([self._rows[i] for i in two.flatten().tolist()])
+            yield (
+                {key: value.unflatten(0, (-1, 2)) for key, value in inputs.items()},
+                torch.arange(len(two)),
+                torch.ones(len(two)),
+            )
 
 
 class PairScores(nn.Module):
@@ -63,7 +67,8 @@ class PairScores(nn.Module):
         self.encoder, self.scale = encoder, scale
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        first, second = F.normalize(self.encoder(inputs).float(), dim=1).chunk(2)
+        features = self.encoder({key: value.flatten(0, 1) for key, value in inputs.items()}).float()
+        first, second = F.normalize(features, dim=1).unflatten(0, (-1, 2)).unbind(1)
         return self.scale * first @ second.T
 
 
