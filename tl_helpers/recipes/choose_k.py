@@ -68,7 +68,7 @@ def choose_k(
     bic: minus the Bayesian information criterion of a mixture, a row (Schwarz, 1978); goes with the covariance's form.
     gap: log inertia against that of uniform noise in the same box (Tibshirani, Walther and Hastie, 2001), whose rule
     takes the smallest k within one error of the next. stability: do two fits on different draws put all rows together
-    alike (adjusted Rand index; Ben-Hur, 2002)? Any k that splits evenly along one long axis is stable.
+    alike (adjusted Rand index; Ben-Hur, 2002)? The largest k within 0.02 of the best; coarse cuts are stable for nothing.
 
     Raises CourseError for an unknown criterion or a k that the draws or the criterion can't have.
     """
@@ -111,6 +111,8 @@ def _log_spread(found) -> float:
 def _choice(criterion: str, ks: tuple[int, ...], values: np.ndarray, size: int) -> Choice:
     means, errors = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(len(ks))
     best = int(means.argmax())
+    if criterion == "stability":  # coarse cuts come for nothing, so of equally stable ones the finest
+        best = int(np.flatnonzero(means >= means.max() - CLOSE[criterion])[-1])
     if criterion == "gap":
         best = next((i for i in range(len(ks) - 1) if means[i] >= means[i + 1] - errors[i + 1]), len(ks) - 1)
     behind = values[:, [best]] - values  # draw by draw: a hard draw is hard for every k

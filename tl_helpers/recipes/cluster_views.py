@@ -53,7 +53,8 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
     if kind not in ("pca", "tsne", "umap"):
         raise CourseError(f"There is no map {kind!r}; there are pca, tsne and umap.")
     if len(rows) < 10 or kind == "pca" or not rows.std(0).any():
-        flat = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows) if len(rows) > 1 else rows[:, :2] * 0
+        with np.errstate(invalid="ignore"):
+            flat = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows) if len(rows) > 1 else rows[:, :2] * 0
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     if kind == "tsne":
         from sklearn.manifold import TSNE

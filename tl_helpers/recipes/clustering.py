@@ -125,7 +125,9 @@ def prepare(features, *, unit: bool = True, standardise: bool = False, component
     if components is None or components >= rows.shape[1] or len(rows) < 2:
         return rows
     learnt = _draw(len(rows), SAMPLE, 0)
-    pca = PCA(min(components, len(learnt)), random_state=0).fit(rows if len(learnt) == len(rows) else rows[learnt])
+    with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to take shares of
+        pca = PCA(min(components, len(learnt)), random_state=0)
+        pca.fit(rows if len(learnt) == len(rows) else rows[learnt])
     return np.concatenate([pca.transform(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
 
 
