@@ -1,5 +1,6 @@
 """Figures for the lessons: each call draws one new figure, shows it and returns nothing."""
 
+from tl_helpers.lessons.plots.clusters import cluster_faces, maps
 from tl_helpers.lessons.plots.networks import feature_maps, filters, grad_cam, grad_cam_maps
 from tl_helpers.lessons.plots.numbers import bars, confusion, history, learning_curve
 from tl_helpers.lessons.plots.pictures import batch_grid, grid, neighbours, pairs, predictions, top_losses
@@ -9,6 +10,7 @@ __all__ = [
     "LiveTrials",
     "bars",
     "batch_grid",
+    "cluster_faces",
     "confusion",
     "feature_maps",
     "filters",
@@ -17,6 +19,7 @@ __all__ = [
     "grid",
     "history",
     "learning_curve",
+    "maps",
     "neighbours",
     "pairs",
     "predictions",

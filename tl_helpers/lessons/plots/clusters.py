@@ -1,0 +1,72 @@
+"""Figures of clusters: maps side by side, and the pictures that stand for each cluster."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from tl_helpers.lessons.plots.canvas import MARKERS, PALETTE, WIDTH, footnote, shown, tiles
+from tl_helpers.lessons.plots.pictures import pick
+
+
+@shown
+def maps(
+    panels: Mapping[str, Mapping],
+    *,
+    columns: int = 3,
+    names: Sequence[str] = (),
+    title: str = "",
+    note: str = "",
+    axes_names: tuple[str, str] = ("", ""),
+) -> Figure:
+    """Scatter plots side by side. A panel has `xy` (n, 2) and `labels` (n,), perhaps `centres` (k, 2), and `rings`.
+
+    `rings` are Gaussians' rows (x, y, half axis, half axis, degrees, number). `names` name the colours, in a legend.
+    """
+    rows = -(-len(panels) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, rows * WIDTH / columns + 0.9), squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.axis("off")
+    for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
+        xy, labels = np.asarray(panel["xy"]), np.asarray(panel["labels"])
+        for number in np.unique(labels).tolist():
+            own = xy[labels == number]
+            colour = PALETTE[number % len(PALETTE)] if number >= 0 else "#999999"
+            label = names[number] if 0 <= number < len(names) else None
+            mark = MARKERS[number % len(MARKERS)]
+            axes.scatter(*own.T, s=14, color=colour, alpha=0.7, linewidths=0, marker=mark, label=label)
+        for x, y, wide, high, degrees, number in panel.get("rings", ()):
+            colour = PALETTE[int(number) % len(PALETTE)]
+            axes.add_patch(Ellipse((x, y), 2 * wide, 2 * high, angle=degrees, fill=False, lw=2.5, color=colour))
+        for number, (x, y) in enumerate(panel.get("centres", ())):
+            axes.scatter(x, y, s=260, color=PALETTE[number % len(PALETTE)], edgecolors="white", linewidths=2, zorder=3)
+            axes.annotate(str(number), (x, y), color="white", ha="center", va="center", weight="bold", zorder=4)
+        axes.set(xticks=[], yticks=[], xlabel=axes_names[0], ylabel=axes_names[1])
+        axes.set_title(name, fontsize=14)
+    if names:
+        handles, said = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, said, loc="outside lower center", ncols=4, fontsize=12, markerscale=2.5)
+    figure.suptitle(title, fontsize=16)
+    footnote(figure, note)
+    return figure
+
+
+@shown
+def cluster_faces(
+    image_set, clusters, *, show: str = "nearest", count: int = 8, most: int = 6, title: str = ""
+) -> Figure:
+    """A row a cluster, the largest `most` of them: the `count` pictures "nearest" to its centre, or "least_sure"."""
+    numbers = [getattr(clusters, show)(c, count).tolist() for c in range(min(most, clusters.k))]
+    count = max(map(len, numbers))
+    padded = [row + row[-1:] * (count - len(row)) for row in numbers]
+    images = [picture for row in padded for picture in pick(image_set, row)]
+    return tiles(
+        images,
+        [""] * len(images),
+        columns=count,
+        title=title or f"The pictures {show.replace('_', ' ')} in each cluster",
+        row_names=[f"{c}: {clusters.sizes[c]}" for c in range(len(padded))],
+        note=f"Left: cluster and size. {image_set.attribution}",
+    )
