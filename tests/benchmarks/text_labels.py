@@ -91,51 +91,50 @@ def tfidf(few, val, test, strengths) -> tuple[torch.Tensor, float]:
 
 
 def minilm_features(data) -> torch.Tensor:
-    """Frozen MiniLM's features of every document, in the set's order; computed once."""
-    return tl.features(load_text_encoder("minilm"), data, max_tokens=MAX_TOKENS)
+    """Frozen MiniLM's features of every document, in the set's order; computed once, a thousand at a time."""
+    encoder = load_text_encoder("minilm")
+    chunks = torch.arange(len(data)).split(1000)
+    return torch.cat([tl.features(encoder, data.subset(chunk), max_tokens=MAX_TOKENS) for chunk in chunks])
+
+
+def tuned_curve(whole, known) -> dict[str, float]:
+    """The strength of each method that is best on val with ten labels of the draw for tuning."""
+    few = whole.train.few(10, TUNING)
+    of_train, of_val = (known[torch.as_tensor(getattr(whole.split, part))] for part in ("train", "val"))
+    rows = of_train[_places(whole.train, few)], few.labels
+    layers = {s: probe(rows, classes=len(few.classes), strengths=(s,)) for s in STRENGTHS}
+    right = {s: measure(layer(of_val).detach(), whole.val.labels)["accuracy"] for s, layer in layers.items()}
+    return {"tfidf": tfidf(few, whole.val, whole.val, (0.1, 1.0, 10.0))[1], "probe": max(right, key=right.get)}
 
 
 def curve(rows: list[dict]) -> Iterator[dict]:
-    for name in SETS:
+    for name, steps in [(name, steps) for steps in (LABELS[:-1], LABELS[-1:]) for name in SETS]:
         whole = load(name)
         known = minilm_features(whole)
-        chosen = {}
-        few = whole.train.few(10, TUNING)
-        chosen["tfidf"] = tfidf(few, whole.val, whole.val, (0.1, 1.0, 10.0))[1]
-        at = {part: torch.as_tensor(getattr(whole.split, part)) for part in ("train", "val")}
-        index = at["train"][_places(whole.train, few)]
-        tried = {
-            s: probe((known[index], few.labels), None, classes=len(few.classes), strengths=(s,)) for s in STRENGTHS
-        }
-        right = {s: measure(layer(known[at["val"]]), whole.val.labels)["accuracy"] for s, layer in tried.items()}
-        chosen["probe"] = max(right, key=right.get)
-        for labels in LABELS:
-            for draw in DRAWS:
-                todo = [m for m in ("tfidf", "probe") if not there(rows, data=name, method=m, labels=labels, draw=draw)]
-                if not todo or (labels or 0) > max(whole.train.class_counts().values()):
-                    continue
-                data = whole if labels else load(name, draw)
-                few, test = part_of(data.train, labels, draw), data.test
-                index = {part: torch.as_tensor(getattr(data.split, part)) for part in ("train", "val", "test")}
-                for method in todo:
-                    start = time.perf_counter()
-                    if method == "tfidf":
-                        logits, strength = tfidf(few, data.val, test, (chosen["tfidf"],) if labels else (0.3, 1.0, 3.0))
+        chosen = tuned_curve(whole, known)
+        for labels, draw in [(labels, draw) for labels in steps for draw in DRAWS]:
+            todo = [m for m in ("tfidf", "probe") if not there(rows, data=name, method=m, labels=labels, draw=draw)]
+            if not todo:
+                continue
+            data = whole if labels else load(name, draw)  # a draw of all labels is another cut of train and val
+            few, test = part_of(data.train, labels, draw), data.test
+            of_train, of_val, of_test = (
+                known[torch.as_tensor(p)] for p in (data.split.train, data.split.val, data.split.test)
+            )
+            for method in todo:
+                start = time.perf_counter()
+                if method == "tfidf":
+                    logits, strength = tfidf(few, data.val, test, (chosen["tfidf"],) if labels else (0.5, 2.0))
+                else:
+                    own = of_train[_places(data.train, few)], few.labels
+                    if labels:
+                        layer = probe(own, classes=len(few.classes), strengths=(chosen["probe"],))
                     else:
-                        rows_of = known[index["train"]][_places(data.train, few)]
-                        val = None if labels else (known[index["val"]], data.val.labels)
-                        strength = chosen["probe"] if labels else "by val"
-                        layer = probe(
-                            (rows_of, few.labels),
-                            val,
-                            classes=len(few.classes),
-                            **({"strengths": (strength,)} if labels else {}),
-                        )
-                        with torch.inference_mode():
-                            logits = layer(known[index["test"]])
-                    row = {"data": name, "method": method, "labels": labels, "draw": draw, "n": len(few)}
-                    row |= {"strength": strength, "test": scores(logits, test.labels, clean(data))}
-                    yield row | {"seconds": round(time.perf_counter() - start, 1)}
+                        layer = probe(own, (of_val, data.val.labels), classes=len(few.classes))
+                    logits, strength = layer(of_test).detach(), chosen["probe"] if labels else "by val"
+                row = {"data": name, "method": method, "labels": labels, "draw": draw, "n": len(few)}
+                row |= {"strength": strength, "test": scores(logits, test.labels, clean(data))}
+                yield row | {"seconds": round(time.perf_counter() - start, 1)}
 
 
 def _places(whole, few) -> torch.Tensor:
