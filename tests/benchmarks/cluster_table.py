@@ -1,6 +1,7 @@
 """Clusters against labels they never saw, over seeds, and what clusters save in labels; kept in data/results.
 
     python tests/benchmarks/cluster_table.py table     five sets, raw, random and transferred features, K-means and mixtures
+    python tests/benchmarks/cluster_table.py k         what four criteria say of k on the transferred features
     python tests/benchmarks/cluster_table.py labels    which images to label: by lot, one a cluster, where a probe doubts
 
 Every part of a set and kind of features is fitted for seeds 0 to 4 (four starts each). Of texts each seed draws its own
@@ -21,11 +22,13 @@ import numpy as np
 import torch
 
 import tl_helpers as tl
+from tl_helpers.recipes.choose_k import choose_k
 from tl_helpers.recipes.clustering import evaluate, fit, prepare
 from tl_helpers.sources import path_of, root, write_atomically
 
 SEEDS = (0, 1, 2, 3, 4)
 DOCUMENTS, DRAWN = 4000, 2000
+KS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 25, 30)
 METHODS = {"kmeans": {}, "gmm full": {"covariance": "full"}, "gmm tied": {"covariance": "tied"}}
 PUBLISHED = [
     {
@@ -204,6 +207,32 @@ def label_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
         write(rows)
 
 
+def k_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
+    """Every criterion's curve on every set; of BIC one a form of covariance, on two draws of 1,500 rows, else three."""
+    for name, (load, kind) in {
+        "emoji-google": (images, "ImageNet network"),
+        "20newsgroups": (texts, "MiniLM"),
+        "reuters-r8": (texts, "MiniLM"),
+        "digits": (images, "ImageNet network"),
+        "elpv": (images, "ImageNet network"),
+    }.items():
+        found, _, kinds = load(name)
+        points = None
+        for criterion, more in [(c, {}) for c in ("silhouette", "stability", "gap")] + [
+            ("bic", {"covariance": form}) for form in ("full", "tied", "diag")
+        ]:
+            if any(row["set"] == name and row["criterion"] == criterion and row["more"] == more for row in rows):
+                continue
+            points = prepare(kinds[kind]()) if points is None else points
+            draws = 2 if criterion == "bic" else 3
+            choice = choose_k(points, KS, criterion, draws=draws, sample=1500, **more)
+            row = {"set": name, "classes": len(found.classes), "criterion": criterion, "more": more, "k": choice.k}
+            row |= {"flat": choice.flat, "near": choice.near, "ks": choice.ks, "sentence": choice.sentence}
+            rows.append(row | {"values": np.round(choice.values, 4).tolist()})
+            print(json.dumps(rows[-1]), flush=True)
+            write(rows)
+
+
 def main(name: str) -> None:
     """Run what is missing of a part; the file is written as it goes."""
     path = root() / "data" / "results" / f"cluster_{name}.json"
@@ -216,8 +245,8 @@ def main(name: str) -> None:
             table["published"] = PUBLISHED
         write_atomically(path, json.dumps({**table, "rows": rows}, indent=1) + "\n")
 
-    if name == "labels":
-        label_rows(write, rows)
+    if name in ("labels", "k"):
+        {"labels": label_rows, "k": k_rows}[name](write, rows)
         return
     for one, load in [(n, images) for n in ("emoji-google", "digits", "elpv")] + [
         (n, texts) for n in ("20newsgroups", "reuters-r8")
