@@ -130,26 +130,26 @@ def search(
 ) -> Search:
     """Try combinations of `space` with `transfer` on `data.train`, judged on `data.val`; `model` itself stays as it is.
 
-    The combinations are drawn from the grid by `seed`, none twice; all of them where there are no more than `trials`.
-    A trial is pruned when it is not in the better half of those that came as far (asha: Li et al., 2020; hyperband: Li
-    et al., 2018, spares some the early cuts; none: all go to the end). The score is validation accuracy; ties: the loss.
+    The combinations are drawn from the grid by `seed`, none twice, all where there are no more than `trials`. One is
+    pruned when it is not in the better half of those that came as far (asha: Li et al., 2020; hyperband: Li et al., 2018,
+    spares some the early cuts; none: all go to the end). The score is validation accuracy, the loss breaks ties.
 
     Args:
         space: for keywords of `transfer` (lr, weight_decay, augment, rate_decay …) the values to try.
         folder: finished trials are kept in it, and the same call goes on after an interruption, to the same end.
-        watch: is given the search after each epoch and at the end of each trial.
-        fixed: further keywords of `transfer`, the same in all trials.
+        watch: is given the search after each epoch and after each trial. fixed: further keywords of `transfer`.
 
     Raises:
         CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
     """
     if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
         raise CourseError(
-            "A search takes a whole set, of which it sees .train and .val alone, a recipe with epochs and a pruner out of "
+            f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "
             f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
         )
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
-    made = [data.name, data.split.hash, model.spec, recipe, epochs, pruner, seed, plan, str(sorted(fixed.items()))]
+    made = [data.name, data.split.hash, model.spec, recipe, epochs, pruner, seed, plan]
+    made += [f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware"]
     kept, found = _kept(folder, made), Search("epochs")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")

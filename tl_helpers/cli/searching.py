@@ -1,0 +1,39 @@
+"""`train --search N`: settings chosen on validation before the training proper; the test set is looked at after it, once."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+SPACE = {
+    "lr": (1e-4, 3e-4, 1e-3, 3e-3),
+    "weight_decay": (0.01, 0.1),
+    "augment": ("none", "flip-crop", "colour", "trivial"),
+}
+
+
+def choose(arguments: argparse.Namespace, given: dict, model, data, folder: Path, **fixed: Any) -> None:
+    """Search with `arguments.search` trials, print a line for each, and put the best settings into `arguments`.
+
+    What the reader has `given` by name (--lr, --augment, --weight-decay) is not searched.
+    """
+    from tl_helpers.recipes.search import Search, search
+
+    space = {name: list(values) for name, values in SPACE.items() if name not in given}
+
+    def tell(found: Search) -> None:
+        trial = found.trials[-1]
+        if trial.seconds is not None:
+            settings = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in trial.settings.items())
+            end = "pruned after" if trial.pruned else "to the end,"
+            print(
+                f"trial {len(found.trials):2}  {settings:55}  val {trial.curve[-1]:.3f}  {end} {trial.at[-1]} epochs",
+                flush=True,
+            )
+
+    options = {"trials": arguments.search, "recipe": arguments.recipe, "seed": arguments.seed, "folder": folder}
+    found = search(model, data, space, watch=tell, **options, **given, **fixed)
+    vars(arguments).update(found.best.settings)
+    whole = len(found.trials) * fixed["epochs"]
+    print(
+        f"{found.spent} of {whole} epochs were trained. The best on validation, which flatters it: {found.best.settings}\n"
+    )
