@@ -39,7 +39,7 @@ def test_weights_modes_gradients_optimiser_and_random_state_are_left_as_found(em
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(next(model.parameters()).grad, torch.ones_like(next(model.parameters())))
     assert not optimiser.state and optimiser.param_groups[0]["lr"] == 1e-3
-    assert curve.rates == sorted(curve.rates) and curve.suggestion in curve.rates
+    assert curve.rates == sorted(curve.rates) and min(curve.rates) / 3 <= curve.suggestion < max(curve.rates)
 
 
 def test_the_suggestion_lies_where_a_head_learns_and_the_same_call_suggests_the_same(emoji):
@@ -48,7 +48,7 @@ def test_the_suggestion_lies_where_a_head_learns_and_the_same_call_suggests_the_
     some = Batches(emoji.train.few(8), size=48, batch_size=16, shuffle=True)
     one, two = (tl.lr_find(model, some, steps=30) for _ in range(2))
     assert one == two
-    assert 1e-4 < one.suggestion < 0.3
+    assert 1e-4 < one.suggestion < 0.4
     assert min(one.losses) < one.losses[0]
 
 

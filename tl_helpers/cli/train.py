@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_helpers.budget import BUDGETS, pick_budget
+from tl_helpers.cli.searching import SPACE, choose
 from tl_helpers.errors import CourseError
 
 FIGURES = ("accuracy", "balanced_accuracy", "f1")
+# What leaves the class of these as it is; of a folder of one's own nobody knows (a flipped letter is no letter).
+AUGMENT = {"elpv": "cells", "emoji-google": "trivial", "emoji-twitter": "trivial", "digits": "shift"}
 
 
 def add(command: Callable) -> None:
@@ -24,8 +27,15 @@ def add(command: Callable) -> None:
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
     train.add_argument("--epochs", type=_whole(1), metavar="N", help="of training all layers; default: the budget's")
     train.add_argument("--size", type=_whole(8), metavar="N", help="pixels a side; default: the budget's")
-    text = "such as flip-crop, trivial+mixup, or cells for solar cells (a wrong name lists all); default: none"
-    train.add_argument("--augment", default="none", metavar="NAME", help=text)
+    text = "such as flip-crop or trivial+mixup (a wrong name lists all); default: one that suits the course's sets, else none"
+    train.add_argument("--augment", metavar="NAME", help=text)
+    text = "peak learning rate, or auto: the learning-rate finder's; default: the recipe's own"
+    train.add_argument("--lr", type=_rate, metavar="RATE", help=text)
+    text = "keep a moving average of the weights that keeps this share of itself at each step, such as 0.99"
+    train.add_argument("--ema", type=float, metavar="SHARE", help=text)
+    train.add_argument("--weight-decay", type=float, metavar="DECAY", help="default: 0.01")
+    text = "first try N settings of rate, weight decay and augmentation on validation, leaving the worse ones early"
+    train.add_argument("--search", type=_whole(1), metavar="N", help=text)
     train.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the head and the order; default: 0")
     train.add_argument("--split-seed", type=_whole(0), default=0, metavar="N", help="draws the test set; default: 0")
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures of a folder that can't be read")
@@ -37,16 +47,15 @@ def add(command: Callable) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, train, look at the test set once, write the checkpoint."""
-    import torch
-
     from tl_helpers.data import augmentation_parts, load
     from tl_helpers.device import pick_device, seed_everything
     from tl_helpers.models import attach_head, heads, load_backbone
-    from tl_helpers.recipes.evaluate import evaluate
     from tl_helpers.recipes.transfer import transfer
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
+    given = {name: vars(arguments)[name] for name in SPACE if vars(arguments)[name] is not None}
     size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
+    arguments.augment = arguments.augment or AUGMENT.get(arguments.data, "none")
     augmentation_parts(arguments.augment, size)  # a wrong name is told now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
@@ -62,7 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     seed_everything(arguments.seed)
     backbone = load_backbone(arguments.backbone, weights=None if arguments.recipe == "scratch" else "default")
     model = attach_head(backbone, heads.linear(len(data.classes)))
-    print(f"{data}\n{hardware.line()}\n{arguments.recipe}: {epochs} epochs at {size} px, kept in {folder}", flush=True)
+    changed = "as searched" if arguments.search else arguments.augment
+    print(f"{data}\n{hardware.line()}\n{arguments.recipe}: {epochs} epochs at {size} px", end=", ")
+    print(f"augmentation {changed}, kept in {folder}", flush=True)
+    if arguments.search:
+        fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware}
+        choose(arguments, given, model, data, folder, **fixed)
     result = transfer(
         model,
         data,
@@ -71,12 +85,24 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         size=size,
         augment=arguments.augment,
+        lr=arguments.lr,
+        weight_decay=arguments.weight_decay or 0.01,
+        ema=arguments.ema,
         images=images,
         hardware=hardware,
         checkpoint=folder,
     )
     if result.ended == "interrupted":
         raise KeyboardInterrupt
+    return _look_once(arguments, model, data, target, result, hardware)
+
+
+def _look_once(arguments, model, data, target, result, hardware) -> int:
+    """The test set, and the target's, at the very end: print the figures."""
+    import torch
+
+    from tl_helpers.recipes.evaluate import evaluate
+
     looks = {"test": data.test} | ({"target": target.test} if target else {})
     reports = {part: evaluate(model, look, hardware=hardware) for part, look in looks.items()}
     figures = {part: report.figures for part, report in reports.items()}
@@ -99,6 +125,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _out(arguments: argparse.Namespace, budget: str, size: int, epochs: int) -> Path:
     """The folder of this training, made; by default named by all that makes it this training and no other."""
     what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget, arguments.augment]
+    what += [
+        f"{name}{value}"
+        for name in ("lr", "ema", "weight_decay", "search")
+        if (value := getattr(arguments, name)) is not None
+    ]
     numbers = f"{size}px-{epochs}epochs-seed{arguments.seed}-split{arguments.split_seed}"
     folder = arguments.out or Path("runs", "-".join([*what, numbers]).replace("/", "-"))
     try:
@@ -119,6 +150,15 @@ def _peak_memory() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _rate(text: str) -> float | str:
+    try:
+        if text == "auto" or 0 < float(text) < float("inf"):
+            return text if text == "auto" else float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a rate above 0, such as 3e-4, nor auto")
 
 
 def _whole(least: int) -> Callable[[str], int]:

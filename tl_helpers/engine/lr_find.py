@@ -41,8 +41,9 @@ def lr_find(
 ) -> RateCurve:
     """Train `steps` steps while the rate rises from `low` to `high`; leaves weights, modes and random state as they were.
 
-    Follows Smith (2017), with the smoothing and the rule of thumb of fastai: the rate at which the smoothed loss falls
-    steepest, before it is lowest. It stops as soon as the loss is four times the lowest seen.
+    Follows Smith (2017): the bound is where the loss begins to rise. The suggestion stays below it by a factor of three,
+    which suits a head at random, whose loss falls first, and one that was probed, whose loss can only rise (the steepest
+    fall, which other finders take, says nothing there). It stops as soon as the loss is four times the lowest seen.
 
     Args:
         train: batches of (inputs, labels) or (inputs, labels, weights); taken again from the start when they run out.
@@ -72,7 +73,7 @@ def lr_find(
             np.random.set_state(states[1])
     if len(rates) < 10:
         raise CourseError(f"The loss exploded after {len(rates)} rates, at {rates[-1]:.2g}: begin lower, with low=….")
-    return RateCurve(rates, losses, _steepest(rates, losses))
+    return RateCurve(rates, losses, _suggest(rates, losses))
 
 
 def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float], list[float]]:
@@ -114,7 +115,7 @@ def _endless(train: Iterable) -> Iterator:
         yield from train
 
 
-def _steepest(rates: list[float], losses: list[float]) -> float:
-    """The rate at which the loss falls fastest by the logarithm of the rate, before it is lowest."""
-    lowest = max(2, int(np.argmin(losses)) + 1)
-    return rates[int(np.argmin(np.gradient(np.array(losses[:lowest]), np.log(rates[:lowest]))))]
+def _suggest(rates: list[float], losses: list[float]) -> float:
+    """A third of the largest rate at which the loss was still within a tenth of its lowest."""
+    near = [rate for rate, loss in zip(rates, losses, strict=True) if loss <= 1.1 * min(losses)]
+    return near[-1] / 3
