@@ -48,6 +48,24 @@ class AttentionSum(nn.Module):
         return scores.logsumexp(1)
 
 
+class BothWays(nn.Module):
+    """Two GRUs, one from each end of a row: words (b, t, width), mask bool (b, t) -> states (b, t, 2 * hidden).
+
+    The second reads each row turned round within its own length, so padding changes nothing. (torch's packed sequences do the
+    same, but their backward pass takes ten times as long on a CPU: 1.0 s against 0.09 s for 32 rows of 500 words.)
+    """
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.onward, self.back = (nn.GRU(width, hidden, batch_first=True) for _ in range(2))
+
+    def forward(self, words: Tensor, mask: Tensor) -> Tensor:
+        place = torch.arange(mask.shape[1], device=mask.device)
+        turned = torch.where(mask, mask.sum(1, keepdim=True) - 1 - place, place)[..., None]
+        back = self.back(words.gather(1, turned.expand_as(words)))[0]
+        return torch.cat([self.onward(words)[0], back.gather(1, turned.expand_as(back))], 2)
+
+
 class WordReader(nn.Module):
     """The attention-sum reader from scratch: two bi-GRUs, one over the context, one over the query.
 
@@ -58,14 +76,14 @@ class WordReader(nn.Module):
     def __init__(self, words: int, width: int = 96, hidden: int = 64, candidates: int = 10, dropout: float = 0.2):
         super().__init__()
         self.words = nn.Sequential(nn.Embedding(words, width, padding_idx=0), nn.Dropout(dropout))
-        self.context, self.query = (nn.GRU(width, hidden, batch_first=True, bidirectional=True) for _ in range(2))
+        self.context, self.query = (BothWays(width, hidden) for _ in range(2))
         self.head = AttentionSum(2 * hidden, candidates=candidates, dropout=dropout)
 
     def places(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the head takes: the states of all words of the context, and of the blank."""
-        query = _read(self.query, self.words(inputs["query"]), inputs["query"] != 0)
+        query = self.query(self.words(inputs["query"]), inputs["query"] != 0)
         blank = query[torch.arange(len(query)), inputs["blank"]][:, None]
-        context = _read(self.context, self.words(inputs["context"]), inputs["context"] != 0)
+        context = self.context(self.words(inputs["context"]), inputs["context"] != 0)
         return {"place": context, "blank": blank, "candidate": inputs["candidate"], "distance": inputs["distance"]}
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -126,12 +144,6 @@ class SpanReader(nn.Module):
 
 def _transform(encoder: nn.Module, ids: Tensor) -> Tensor:
     return encoder(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
-
-
-def _read(gru: nn.GRU, words: Tensor, mask: Tensor) -> Tensor:
-    """States (b, t, 2 * hidden) of padded rows; what is padding is not read, so the backward states do not depend on it."""
-    packed = nn.utils.rnn.pack_padded_sequence(words, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
-    return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=words.shape[1])[0]
 
 
 def read_ahead(reader: nn.Module, batches: Iterable, hardware: Hardware) -> list[dict[str, Tensor]]:
