@@ -1,0 +1,96 @@
+"""Notebook 10: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tl_helpers.lessons.checks import verdict
+
+
+def losses(logits, words):
+    return F.cross_entropy(logits, words, reduction="none")
+
+
+def in_place(scores, temperature):
+    scores /= temperature
+    return scores.softmax(0)
+
+
+def crossing(labels, a, b):
+    found = None
+    for n, x, y in reversed(list(zip(labels, a, b, strict=True))):
+        if y < x:
+            break
+        found = n
+    return found
+
+
+def first_lead(labels, a, b):
+    return next((n for n, x, y in zip(labels, a, b, strict=True) if y >= x), None)
+
+
+def last_if_none(labels, a, b):
+    return crossing(labels, a, b) or labels[-1]
+
+
+RIGHT = {
+    "10.1": [
+        lambda logits, words, known: losses(logits, words)[known].mean().exp(),
+        lambda logits, words, known: float(
+            np.exp(-logits.log_softmax(1)[torch.arange(len(words)), words][known].mean().item())
+        ),
+        lambda logits, words, known: ((losses(logits, words) * known).sum() / known.sum()).exp(),
+    ],
+    "10.2": [
+        lambda s, t: (s / t).softmax(0),
+        lambda s, t: (s / t).exp() / (s / t).exp().sum(),
+        lambda s, t: (s / t).softmax(0).tolist(),
+    ],
+    "10.3": [
+        lambda layers, rank: sum(rank * (a + b) for a, b in layers),
+        lambda layers, rank: sum(torch.zeros(rank, a).numel() + torch.zeros(b, rank).numel() for a, b in layers),
+    ],
+    "10.4": [crossing],
+}
+WRONG = [
+    ("10.1", lambda logits, words, known: losses(logits, words)[known].mean(), "e to the power"),
+    ("10.1", lambda logits, words, known: losses(logits, words).mean().exp(), "unknown words are in it"),
+    ("10.1", lambda logits, words, known: (losses(logits, words) * known).mean().exp(), "divide by all words"),
+    ("10.1", lambda logits, words, known: losses(logits, words)[known].exp().mean(), "first the mean"),
+    ("10.1", lambda logits, words, known: 2 ** losses(logits, words)[known].mean(), "base is e"),
+    ("10.1", lambda logits, words, known: (-losses(logits, words)[known].mean()).exp(), "sign"),
+    ("10.1", lambda logits, words, known: losses(logits, words)[known].sum().exp(), "e to the sum"),
+    ("10.2", lambda s, t: (s * t).softmax(0), "you multiplied"),
+    ("10.2", lambda s, t: s.softmax(0), "is not used"),
+    ("10.2", lambda s, t: s.softmax(0) / t, "**before** the softmax"),
+    ("10.2", lambda s, t: s / t, "don't add up to 1"),
+    ("10.2", lambda s, t: (s / t).log_softmax(0), "log-probabilities"),
+    ("10.2", lambda s, t: (s / t).exp(), "divide by their sum"),
+    ("10.2", in_place, "changes the scores"),
+    ("10.2", lambda s, t: (s / 0.5).softmax(0), "temperature 1000"),
+    ("10.3", lambda layers, rank: sum(a * b for a, b in layers), "They are frozen"),
+    ("10.3", lambda layers, rank: rank * sum(layers[0]), "that is one matrix"),
+    ("10.3", lambda layers, rank: sum(rank * a for a, _ in layers), "**two** thin ones"),
+    ("10.3", lambda layers, rank: sum(rank * a * b for a, b in layers), "don't multiply"),
+    ("10.3", lambda layers, rank: sum(a + b for a, b in layers), "rank is missing"),
+    ("10.3", lambda layers, rank: sum(rank * (a + b) + rank for a, b in layers), "no bias"),
+    ("10.3", lambda layers, rank: sum(2 * rank * a for a, _ in layers), "it is 400"),
+    ("10.4", first_lead, "**stay** ahead"),
+    ("10.4", last_if_none, "return None"),
+    ("10.4", lambda labels, a, b: a.index(0.7) if 0.7 in a else 3, "place in the list"),
+    ("10.4", lambda labels, a, b: crossing(labels, b, a) or 1, "Compare b with a"),
+    ("10.4", lambda labels, a, b: labels[2], "still below"),
+    ("10.4", lambda labels, a, b: labels[-1], "overtakes a at 40"),
+]
+
+
+@pytest.mark.parametrize(("number", "answer"), [(n, answer) for n, answers in RIGHT.items() for answer in answers])
+def test_right(number, answer):
+    assert verdict(number, answer).outcome == "right", verdict(number, answer).message
+
+
+@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n} {hint}" for n, _, hint in WRONG])
+def test_wrong_gets_its_hint(number, answer, hint):
+    found = verdict(number, answer)
+    assert found.outcome == "not yet" and hint in found.message, found.message
