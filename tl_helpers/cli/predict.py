@@ -1,56 +1,81 @@
-"""`predict`: what a checkpoint says about files."""
+"""`predict`: what a checkpoint says about pictures in files, or about documents on stdin."""
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from tl_helpers.errors import CourseError
 
-AT_ONCE = 32  # pictures that are looked at together
+AT_ONCE = 32  # pictures or documents that are looked at together
 
 
 def add(command: Callable) -> None:
     """Its arguments and their help."""
-    predict = command("predict", run, "Name what is on pictures, with a checkpoint that train wrote.")
+    predict = command("predict", run, "Name what is on pictures, or the class of texts, with a checkpoint of train.")
     predict.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="model.safetensors in the folder of a training"
     )
-    predict.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="a picture: PNG, JPEG, WebP, TIFF, BMP, GIF …"
+    text = (
+        "a picture: PNG, JPEG, WebP, TIFF, BMP, GIF …; none for a model of texts, which reads stdin, a document a line"
     )
-    predict.add_argument(
-        "--json", action="store_true", help="print one line of JSON per picture, with all probabilities"
-    )
+    predict.add_argument("files", type=Path, nargs="*", metavar="FILE", help=text)
+    predict.add_argument("--json", action="store_true", help="print one line of JSON per item, with all probabilities")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Name what is on each picture. Files that can't be read are named on stderr after the others were answered."""
+    """Answer for each item. What can't be read is named on stderr after the others were answered."""
     import torch
 
-    from tl_helpers.data import decode, fit_square
+    from tl_helpers.data import encode, padded
     from tl_helpers.device import pick_device
+    from tl_helpers.models.text_encoders import TextEncoder
     from tl_helpers.recipes.transfer import load_model
 
     model, state = load_model(arguments.checkpoint)
+    reads = isinstance(model.backbone, TextEncoder)
+    if reads == bool(arguments.files):
+        what = "texts: give no file, but a document a line on stdin" if reads else "pictures: name their files"
+        raise CourseError(f"{arguments.checkpoint} is a model of {what}.")
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
-    for start in range(0, len(arguments.files), AT_ONCE):
-        read = {}
-        for file in arguments.files[start : start + AT_ONCE]:
-            try:
-                read[file] = fit_square(decode(file), state["size"])
-            except CourseError as error:
-                unread.append(str(error))
-        if not read:
-            continue
+    items = _documents(unread) if reads else _pictures(arguments.files, state["size"], unread)
+    while chunk := dict(islice(items, AT_ONCE)):
+        things = list(chunk.values())
+        inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
         with torch.inference_mode(), hardware.autocast():
-            logits = model(hardware.send(torch.stack(list(read.values()))))
-        for file, row in zip(read, logits.float().softmax(1).tolist(), strict=True):
+            logits = model(hardware.send(inputs))
+        for name, row in zip(chunk, logits.float().softmax(1).tolist(), strict=True):
             best = max(range(len(classes)), key=row.__getitem__)
-            answer = {"file": str(file), "class": classes[best], "probability": row[best]}
+            answer = {"line" if reads else "file": name, "class": classes[best], "probability": row[best]}
             answer |= {"probabilities": dict(zip(classes, row, strict=True))}
-            print(json.dumps(answer) if arguments.json else f"{file}: {classes[best]} ({row[best]:.3f})")
+            print(json.dumps(answer) if arguments.json else f"{name}: {classes[best]} ({row[best]:.3f})", flush=reads)
     if unread:
         raise CourseError("\n".join(unread))
     return 0
+
+
+def _pictures(files: list[Path], size: int, unread: list[str]) -> Iterator[tuple]:
+    """(name, uint8 (3, size, size)) of each file that is a picture."""
+    from tl_helpers.data import decode, fit_square
+
+    for file in files:
+        try:
+            yield str(file), fit_square(decode(file), size)
+        except CourseError as error:
+            unread.append(str(error))
+
+
+def _documents(unread: list[str]) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line of stdin that holds a text."""
+    number = 0
+    for number, line in enumerate(sys.stdin.buffer, 1):  # bytes: the terminal's encoding is not the files'
+        text = line.decode("utf-8", "replace").strip()
+        if text and "\ufffd" not in text:
+            yield number, text
+        else:
+            unread.append(f"line {number} is {'not UTF-8' if text else 'empty'}")
+    if not number:
+        unread.append("There is no document on stdin; expected one a line, as in `predict CHECKPOINT < texts.txt`.")

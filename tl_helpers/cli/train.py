@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_helpers.budget import BUDGETS, pick_budget
+from tl_helpers.cli import texts
 from tl_helpers.cli.searching import SPACE, choose
 from tl_helpers.errors import CourseError
 
@@ -17,16 +18,26 @@ AUGMENT = {"elpv": "cells", "emoji-google": "trivial", "emoji-twitter": "trivial
 
 def add(command: Callable) -> None:
     """Its arguments and their help."""
-    train = command("train", run, "Train on pictures; the same command goes on after an interruption.")
-    sets = "emoji-google, emoji-twitter, elpv, digits, or a folder of your own: DIR/class/*.jpg, or train/ val/ test/ in it"
+    train = command("train", run, "Train on pictures or texts; the same command goes on after an interruption.")
+    sets = "emoji-google, emoji-twitter, elpv, digits, or a folder of your own: DIR/class/*.jpg, or train/ val/ test/ in it;"
+    sets += " texts: reuters-r8, reuters-r52, 20newsgroups, or a .csv, .tsv or .jsonl file with a column of texts and of labels"
     train.add_argument("data", metavar="DATA", help=sets)
     train.add_argument("--target", metavar="DATA", help="look at the test part of this set of the same classes as well")
-    train.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help="default: efficientnet_lite0")
+    train.add_argument(
+        "--backbone", metavar="NAME", help=f"default: efficientnet_lite0; of {', '.join(texts.ENCODERS)}: minilm"
+    )
     recipes = ("probe", "fine-tune", "lp-ft", "scratch")
-    train.add_argument("--recipe", choices=recipes, default="lp-ft", help="how to transfer; default: lp-ft")
+    train.add_argument(
+        "--recipe", choices=recipes, help="how to transfer; default: lp-ft, of small text encoders: scratch"
+    )
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
     train.add_argument("--epochs", type=_whole(1), metavar="N", help="of training all layers; default: the budget's")
     train.add_argument("--size", type=_whole(8), metavar="N", help="pixels a side; default: the budget's")
+    train.add_argument("--max-tokens", type=_whole(3), metavar="N", help="what documents are cut to; default: 128")
+    for what in ("text", "label"):
+        train.add_argument(
+            f"--{what}-column", metavar="NAME", help=f"of a file of texts; default: one called {what} or alike"
+        )
     text = "such as flip-crop or trivial+mixup (a wrong name lists all); default: one that suits the course's sets, else none"
     train.add_argument("--augment", metavar="NAME", help=text)
     text = "peak learning rate, or auto: the learning-rate finder's; default: the recipe's own"
@@ -38,7 +49,7 @@ def add(command: Callable) -> None:
     train.add_argument("--search", type=_whole(1), metavar="N", help=text)
     train.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the head and the order; default: 0")
     train.add_argument("--split-seed", type=_whole(0), default=0, metavar="N", help="draws the test set; default: 0")
-    train.add_argument("--skip-bad", action="store_true", help="leave out pictures of a folder that can't be read")
+    train.add_argument("--skip-bad", action="store_true", help="leave out pictures or rows that can't be read")
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="for checkpoints; default: one in runs/ named by the rest"
     )
@@ -47,19 +58,23 @@ def add(command: Callable) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, train, look at the test set once, write the checkpoint."""
-    from tl_helpers.data import augmentation_parts, load
+    from tl_helpers.data import augmentation_parts, is_text, load
     from tl_helpers.device import pick_device, seed_everything
     from tl_helpers.models import attach_head, heads, load_backbone
     from tl_helpers.recipes.transfer import transfer
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
     given = {name: vars(arguments)[name] for name in SPACE if vars(arguments)[name] is not None}
+    if reads := is_text(arguments.data):
+        texts.settle(arguments)
+        given["augment"] = "none"  # there is nothing to search
+    arguments.backbone, arguments.recipe = arguments.backbone or "efficientnet_lite0", arguments.recipe or "lp-ft"
     size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
     arguments.augment = arguments.augment or AUGMENT.get(arguments.data, "none")
     augmentation_parts(arguments.augment, size)  # a wrong name is told now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
-    reading = {"split_seed": arguments.split_seed, "skip_bad": arguments.skip_bad}
+    reading = {key: vars(arguments)[key] for key in ("split_seed", "skip_bad", "text_column", "label_column")}
     data = load(arguments.data, **reading)
     target = load(arguments.target, **reading) if arguments.target else None
     if target and target.classes != data.classes:
@@ -69,11 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     folder = _out(arguments, budget.name, size, epochs)
     seed_everything(arguments.seed)
-    backbone = load_backbone(arguments.backbone, weights=None if arguments.recipe == "scratch" else "default")
+    weights = None if arguments.recipe == "scratch" else "default"
+    backbone = texts.encoder(arguments, data) if reads else load_backbone(arguments.backbone, weights=weights)
     model = attach_head(backbone, heads.linear(len(data.classes)))
     changed = "as searched" if arguments.search else arguments.augment
-    print(f"{data}\n{hardware.line()}\n{arguments.recipe}: {epochs} epochs at {size} px", end=", ")
-    print(f"augmentation {changed}, kept in {folder}", flush=True)
+    at = f"{size} tokens" if reads else f"{size} px, augmentation {changed}"
+    print("\n".join([str(data), *getattr(data, "notes", ()), hardware.line()]))
+    print(f"{arguments.backbone}, {arguments.recipe}: {epochs} epochs at {at}, kept in {folder}", flush=True)
     if arguments.search:
         fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware}
         choose(arguments, given, model, data, folder, **fixed)
@@ -114,7 +131,7 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
     figures["checkpoint"] = str(result.checkpoint)
     for part, report in reports.items():
         chance = report.labels.bincount().max().item() / report.n  # of who always names the largest class
-        print(f"\n{part}: {report.n} pictures of {report.images.name} (the largest class alone: {chance:.3f})")
+        print(f"\n{part}: {report.n} of {report.images.name} (the largest class alone: {chance:.3f})")
         print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     if arguments.json:
@@ -131,7 +148,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: int, epochs: int) -> 
         if (value := getattr(arguments, name)) is not None
     ]
     numbers = f"{size}px-{epochs}epochs-seed{arguments.seed}-split{arguments.split_seed}"
-    folder = arguments.out or Path("runs", "-".join([*what, numbers]).replace("/", "-"))
+    folder = arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,0 +1,138 @@
+"""The text table: R8, R52 and 20 Newsgroups, standard splits, whole test sets; every run is a row of data/results/text_table.json.
+
+    python tests/benchmarks/text_table.py tune cnn                  its rates on R8's validation part, a split of its own
+    python tests/benchmarks/text_table.py reuters-r8 tf-idf cnn     these rows of this set, all their seeds
+
+A run that is in the file is not repeated, so a command goes on where it was stopped. A seed draws the validation part, the
+first weights and the order. Models learn from the training part alone and are chosen on validation; the test set is looked
+at once, by the model chosen. `distinct`: the same without test documents that share their first 20 words with a document
+of the training file. A row of the table is a function (data, seed) -> (settings, validation figures, test predictions);
+add yours to ROWS.
+"""
+
+import datetime
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+import tl_helpers as tl
+from tl_helpers.data import near_duplicates
+from tl_helpers.sources import root, write_atomically
+
+PATH = root() / "data" / "results" / "text_table.json"
+TOKENS = {"reuters-r8": 128, "reuters-r52": 128, "20newsgroups": 256}
+SEEDS = {"reuters-r8": 5, "reuters-r52": 5, "20newsgroups": 3}
+EPOCHS = {"cnn": 8, "gru": 5, "attention": 6}
+RATES = (1e-3, 4e-3)  # tried for each encoder from scratch, on R8's validation part
+
+
+def figures(labels, predictions) -> dict:
+    """Accuracy and macro-F1 over the classes of the labels."""
+    f1 = f1_score(labels, predictions, average="macro", labels=np.unique(labels), zero_division=0.0)
+    return {"accuracy": round(accuracy_score(labels, predictions), 5), "f1": round(f1, 5), "n": len(labels)}
+
+
+def tf_idf(data, seed: int, *, all_of_it: bool = False):
+    """TF-IDF with a linear SVM; C, and words alone or pairs as well, chosen on validation. all_of_it: then fit on train and val."""
+    best = None
+    for grams in ((1, 1), (1, 2)):
+        for c in (0.3, 1.0, 3.0):
+            words = TfidfVectorizer(ngram_range=grams, sublinear_tf=True, token_pattern=r"\S+")
+            model = make_pipeline(words, LinearSVC(C=c, random_state=0)).fit(data.train.texts, data.train.labels)
+            val = figures(data.val.labels, model.predict(data.val.texts))
+            if best is None or val["accuracy"] > best[1]["accuracy"]:
+                best = {"n-grams": list(grams), "C": c}, val, model
+    settings, val, model = best
+    if all_of_it:
+        model.fit(data.train.texts + data.val.texts, torch.cat([data.train.labels, data.val.labels]))
+    return settings, val, model.predict(data.test.texts)
+
+
+def scratch(kind: str, data, seed: int, rate: float | None = None, test: bool = True):
+    """An encoder from scratch on the 20,000 most frequent words of the training part."""
+    tl.seed_everything(seed)
+    tokenizer = tl.data.word_tokenizer(data.train.texts, 20_000)
+    model = tl.attach_head(tl.text_encoder(kind, tokenizer=tokenizer), tl.heads.linear(len(data.classes)))
+    settings = {"lr": rate or chosen_rate(kind), "epochs": EPOCHS[kind], "max_tokens": TOKENS[data.name]}
+    result = tl.transfer(model, data, "scratch", seed=seed, batch_size=32, label_smoothing=0.0, **settings)
+    val = {"accuracy": round(result.val["accuracy"], 5), "f1": round(result.val["f1"], 5), "n": len(data.val)}
+    return settings, val, tl.evaluate(model, data.test).predictions.numpy() if test else None
+
+
+ROWS: dict[str, Callable] = {
+    "tf-idf": tf_idf,
+    "tf-idf, train and val": lambda data, seed: tf_idf(data, seed, all_of_it=True),
+    "cnn": lambda data, seed: scratch("cnn", data, seed),
+    "gru": lambda data, seed: scratch("gru", data, seed),
+    "attention": lambda data, seed: scratch("attention", data, seed),
+}
+
+
+def read() -> dict:
+    """What the file holds so far."""
+    return json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {"tuning": [], "rows": []}
+
+
+def add(part: str, row: dict) -> None:
+    """Put one row into the file as it is now: several commands may write to it in turn."""
+    folder = os.open(PATH.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        table = read()
+        table[part].append({**row, "hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()})
+        head = {"command": "python tests/benchmarks/text_table.py SET ROW …", "budget": "full: whole sets"}
+        write_atomically(PATH, json.dumps({**head, **table}, indent=1) + "\n")
+    finally:
+        os.close(folder)
+    print(json.dumps(row), flush=True)
+
+
+def chosen_rate(kind: str) -> float:
+    """The rate with the best validation accuracy on R8; tried first, if it was not."""
+    tune([kind])
+    tried = [row for row in read()["tuning"] if row["row"] == kind]
+    return max(tried, key=lambda row: row["val"]["accuracy"])["settings"]["lr"]
+
+
+def tune(kinds: list[str]) -> None:
+    """Each rate once on R8, split 10, for as many epochs as the table's rows get."""
+    data = tl.data.load("reuters-r8", split_seed=10)
+    for kind in kinds or EPOCHS:
+        for rate in RATES:
+            if any(row["row"] == kind and row["settings"]["lr"] == rate for row in read()["tuning"]):
+                continue
+            settings, val, _ = scratch(kind, data, 10, rate, test=False)
+            add("tuning", {"row": kind, "set": data.name, "split": 10, "settings": settings, "val": val})
+
+
+def main(name: str, rows: list[str]) -> None:
+    """Run what is missing of these rows."""
+    for row in rows or ROWS:
+        for seed in range(SEEDS[name]):
+            if any((r["set"], r["row"], r["seed"]) == (name, row, seed) for r in read()["rows"]):
+                continue
+            data, start = tl.data.load(name, split_seed=seed), time.perf_counter()
+            known = torch.cat([near_duplicates(data.test, part)[None] for part in (data.train, data.val)]).any(0)
+            settings, val, predictions = ROWS[row](data, seed)
+            labels, distinct = data.test.labels.numpy(), ~known.numpy()
+            found = {"set": name, "row": row, "seed": seed, "settings": settings, "val": val}
+            found |= {"test": figures(labels, predictions)}
+            found |= {"distinct": figures(labels[distinct], predictions[distinct])}
+            add("rows", {**found, "seconds": round(time.perf_counter() - start, 1)})
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "tune":
+        tune(sys.argv[2:])
+    else:
+        main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,28 @@
+"""What `train` does differently with documents: an encoder instead of a backbone, tokens instead of pixels."""
+
+import argparse
+
+from tl_helpers.errors import CourseError
+
+ENCODERS = ("minilm", "bag", "cnn", "gru", "attention")
+
+
+def settle(arguments: argparse.Namespace) -> None:
+    """Fill in what suits texts: MiniLM, or one of the small encoders, which know nothing yet and train from scratch."""
+    arguments.backbone = arguments.backbone or "minilm"
+    if arguments.backbone not in ENCODERS:
+        raise CourseError(f"{arguments.backbone} does not read text; --backbone is one of {', '.join(ENCODERS)}.")
+    arguments.recipe = arguments.recipe or ("lp-ft" if arguments.backbone == "minilm" else "scratch")
+    if arguments.size or arguments.augment:
+        raise CourseError("--size and --augment are for pictures; documents are cut to --max-tokens.")
+    arguments.size, arguments.augment = arguments.max_tokens or 128, "none"
+
+
+def encoder(arguments: argparse.Namespace, data):
+    """The encoder asked for; a small one with the 20,000 most frequent words of the training part as its vocabulary."""
+    from tl_helpers.data import word_tokenizer
+    from tl_helpers.models import load_text_encoder, text_encoder
+
+    if arguments.backbone == "minilm":
+        return text_encoder("minilm") if arguments.recipe == "scratch" else load_text_encoder()
+    return text_encoder(arguments.backbone, tokenizer=word_tokenizer(data.train.texts, 20_000))
