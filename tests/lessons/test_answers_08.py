@@ -1,0 +1,113 @@
+"""Notebook 08: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
+
+import pytest
+import torch
+
+from tl_helpers.lessons.checks import exercises, verdict
+
+
+def together(first, second):
+    def answer(source, target):
+        named = {"s": source, "t": target, "0": torch.zeros_like(source), "o": torch.zeros_like(target)}
+        return torch.cat([torch.cat([named[k] for k in row], dim=1) for row in (first, second)])
+
+    return answer
+
+
+def statistics(mean=(0, 2, 3), variance=lambda m: m.var((0, 2, 3))):
+    return lambda maps: (torch.cat(maps).mean(mean), variance(torch.cat(maps)))
+
+
+def halving(factor=3, growth=3, sign=1, price=lambda n, rows: n * rows, once_more=False):
+    def answer(candidates, score, rows):
+        spent = 0
+        while len(candidates) > 1:
+            candidates = sorted(candidates, key=lambda c: -sign * score(c, rows))
+            spent += price(len(candidates), rows)
+            candidates, rows = candidates[: max(1, len(candidates) // factor)], rows * growth
+            if once_more and len(candidates) == 1:
+                score(candidates[0], rows)
+                spent += rows
+        return candidates[0], spent
+
+    return answer
+
+
+def grid(candidates, score, rows):
+    return max(candidates, key=lambda c: score(c, rows * 9)), rows * 9 * len(candidates)
+
+
+RIGHT = [
+    ("08.1", together("ss0", "tot")),
+    ("08.2", statistics()),
+    ("08.2", statistics(variance=lambda m: m.var((0, 2, 3), correction=0))),
+    ("08.3", halving()),
+    ("08.4", lambda val, test: test[torch.arange(len(test)), val.argmax(1)].mean()),
+    ("08.4", lambda val, test: sum(test[k, val[k].argmax()] for k in range(5)) / 5),
+]
+WRONG = [
+    ("08.1", together("s0s", "tto"), "swapped"),
+    ("08.1", together("sss", "ttt"), "every block is filled"),
+    ("08.1", together("ss0", "oot"), "missing in the common block"),
+    ("08.1", together("tot", "ss0"), "rows of the target stand first"),
+    ("08.1", lambda s, t: torch.cat([s, t]), "beside"),
+    ("08.1", lambda s, t: (s, t), "one table"),
+    ("08.1", lambda s, t: torch.zeros(6, 9), "a source row is"),
+    ("08.2", lambda maps: (torch.stack([m.mean((0, 2, 3)) for m in maps]).mean(0), torch.ones(4)), "batches' means"),
+    ("08.2", lambda maps: (maps[-1].mean((0, 2, 3)), torch.ones(4)), "last batch alone"),
+    ("08.2", lambda maps: torch.cat(maps).mean((0, 2, 3)), "two results"),
+    ("08.2", statistics(variance=lambda m: m.std((0, 2, 3))), "standard deviation"),
+    ("08.2", statistics(variance=lambda m: m.mean((2, 3)).var(0)), "how pictures differ"),
+    ("08.2", statistics(variance=lambda m: m.sum((0, 2, 3))), "axes 0, 2 and 3"),
+    (
+        "08.2",
+        lambda maps: (torch.cat(maps).mean((0, 2, 3)), torch.stack([m.var((0, 2, 3)) for m in maps]).mean(0)),
+        "forget how far",
+    ),
+    ("08.3", grid, "plain grid"),
+    ("08.3", halving(sign=-1), "higher"),
+    ("08.3", halving(factor=2), "best third"),
+    ("08.3", halving(growth=2), "three times the rows"),
+    ("08.3", halving(price=lambda n, rows: 1), "cost 360 rows together"),
+    ("08.3", halving(price=lambda n, rows: n), "how often"),
+    ("08.3", halving(price=lambda n, rows: rows), "times the candidates"),
+    ("08.3", halving(once_more=True), "nothing to compare"),
+    ("08.3", lambda candidates, score, rows: (candidates[0], 0), "never called"),
+    ("08.3", lambda candidates, score, rows: candidates[0], "two results"),
+    ("08.4", lambda val, test: val.max(1).values.mean(), "luck"),
+    ("08.4", lambda val, test: test.max(1).values.mean(), "chose by the test"),
+    ("08.4", lambda val, test: test[:, val.mean(0).argmax()].mean(), "A split, a choice"),
+    ("08.4", lambda val, test: test.mean(), "all candidates"),
+    ("08.4", lambda val, test: val[torch.arange(5), test.argmax(1)].mean(), "changed places"),
+    ("08.4", lambda val, test: test[torch.arange(5), val.argmax(1)].sum(), "sum over the splits"),
+    ("08.4", lambda val, test: 0.123, "for the table"),
+]
+
+
+@pytest.mark.parametrize(("number", "answer"), RIGHT)
+def test_right_answers(number, answer):
+    found = verdict(number, answer)
+    assert found.outcome == "right", found.message
+
+
+@pytest.mark.parametrize(("number", "answer", "words"), WRONG)
+def test_wrong_answers_get_their_hint(number, answer, words):
+    found = verdict(number, answer)
+    assert found.outcome == "not yet" and words in found.message, found.message
+
+
+@pytest.mark.parametrize("number", ["08.1", "08.2", "08.3", "08.4"])
+@pytest.mark.parametrize(
+    "value", ["text", {"a": 1}, object(), torch.zeros(2, 3), [], float("nan"), -1, True, ()], ids=repr
+)
+def test_any_result_gets_a_verdict(number, value):
+    found = verdict(number, lambda *arguments: value)
+    assert found.outcome == "not yet" and "make sense" not in found.message
+    assert verdict(number, value).outcome == "not yet"
+
+
+def test_what_is_blank_is_not_attempted():
+    def blank(*arguments): ...
+
+    assert sorted(exercises("08")) == ["08.1", "08.2", "08.3", "08.4"]
+    assert {verdict(number, blank).outcome for number in exercises("08")} == {"not attempted"}
