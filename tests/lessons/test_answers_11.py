@@ -1,0 +1,115 @@
+"""Notebook 11: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
+
+import collections
+
+import pytest
+import torch
+
+from tl_helpers.lessons.checks import verdict
+
+
+def counted(lower=True, pick=max, give=lambda word: word):
+    def answer(context, candidates):
+        words = [word.lower() if lower else word for sentence in context for word in sentence]
+        return give(pick(candidates, key=words.count))
+
+    return answer
+
+
+def as_text(context, candidates):
+    return max(candidates, key=" ".join(" ".join(sentence) for sentence in context).lower().count)
+
+
+def commonest(context, candidates):
+    return collections.Counter(word.lower() for sentence in context for word in sentence).most_common(1)[0][0]
+
+
+def packed(lengths, room, fits=lambda size, room: size <= room, first=()):
+    parts, size = list(first), room + 1
+    for number, length in enumerate(lengths):
+        if not parts or not fits(size + length, room):
+            parts, size = [*parts, []], 0
+        parts[-1].append(number)
+        size += length
+    return parts
+
+
+def summed(weigh, mask=True, reduce=torch.sum):
+    def answer(scores, candidate, k):
+        if mask:
+            scores = scores.masked_fill(candidate == 0, float("-inf"))
+        weights = weigh(scores)
+        rows = [weights[candidate == one] for one in range(1, k + 1)]
+        return torch.stack([reduce(row) if len(row) else torch.tensor(0.0) for row in rows])
+
+    return answer
+
+
+def scored(scores, candidate, k):
+    return torch.stack([scores[candidate == one].sum() for one in range(1, k + 1)])
+
+
+def spans(allowed):
+    def answer(start, end, longest):
+        pairs = [(i, j) for i in range(len(start)) for j in range(len(end)) if allowed(i, j, longest)]
+        return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])
+
+    return answer
+
+
+def attended(scores):
+    return scores.softmax(0)
+
+
+RIGHT = [
+    ("11.1", counted()),
+    ("11.2", packed),
+    ("11.3", summed(attended)),
+    ("11.4", spans(lambda i, j, longest: i <= j < i + longest)),
+    ("11.4", lambda s, e, n: torch.tensor(spans(lambda i, j, longest: i <= j < i + longest)(s, e, n))),
+]
+WRONG = [
+    ("11.1", counted(give=lambda word: 1), "word itself"),
+    ("11.1", counted(give=lambda word: [word]), "one word is expected"),
+    ("11.1", commonest, "is no candidate"),
+    ("11.1", counted(pick=min), "the rarest"),
+    ("11.1", as_text, "foxglove"),
+    ("11.1", lambda context, candidates: "queen", "stands there twice"),
+    ("11.1", lambda context, candidates: "king", "Is the context used"),
+    ("11.2", lambda lengths, room: 4, "list of lists"),
+    ("11.2", lambda lengths, room: [[], *packed(lengths, room)], "first chunk is empty"),
+    ("11.2", lambda lengths, room: packed(lengths, room)[:-1], "is lost"),
+    ("11.2", lambda lengths, room: [*packed(lengths, room), [8]], "two chunks"),
+    ("11.2", lambda lengths, room: packed(lengths, room)[::-1], "order is changed"),
+    ("11.2", lambda lengths, room: packed(lengths, room, lambda size, room: size < room), "`<=`"),
+    ("11.2", lambda lengths, room: [list(range(9))], "does not fit"),
+    ("11.2", lambda lengths, room: [[k] for k in range(9)], "nine times the query"),
+    ("11.2", lambda lengths, room: [lengths], "numbers"),
+    ("11.3", summed(attended, mask=False), "padding gets attention"),
+    ("11.3", summed(attended, reduce=torch.mean), "the mean"),
+    ("11.3", summed(attended, reduce=torch.max), "the largest"),
+    ("11.3", scored, "sums of scores"),
+    ("11.3", lambda *all_of_it: scored(*all_of_it).softmax(0), "the other way round"),
+    ("11.3", lambda *all_of_it: summed(attended)(*all_of_it).log(), "logarithms"),
+    ("11.3", lambda scores, candidate, k: torch.ones(k) / k, "sum to one"),
+    ("11.3", lambda scores, candidate, k: scores.softmax(0), "shape"),
+    ("11.4", lambda start, end, longest: (start.argmax(), end.argmax()), "each alone"),
+    ("11.4", lambda start, end, longest: (3, 1), "ends before it begins"),
+    ("11.4", spans(lambda i, j, longest: i <= j), "four pieces"),
+    ("11.4", lambda start, end, longest: (0, 5), "6 pieces; the longest may have three"),
+    ("11.4", spans(lambda i, j, longest: i == j), "1 to 2 is worth"),
+    ("11.4", lambda start, end, longest: (1, 2), "longest = 1"),
+    ("11.4", lambda start, end, longest: 3, "two places"),
+]
+
+
+@pytest.mark.parametrize(("number", "answer"), RIGHT)
+def test_right(number, answer):
+    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
+
+
+@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
+def test_wrong_answers_get_their_own_hint(number, answer, hint):
+    found = verdict(number, answer)
+    assert found.outcome == "not yet"
+    assert hint in found.message

@@ -1,0 +1,133 @@
+"""Exercises of notebook 11: counting candidates, chunks that hold whole sentences, attention summed, the best span."""
+
+from typing import Any
+
+import torch
+
+from tl_helpers.lessons.checks import a_kind, ask, compare, exercise, need, tensor_from
+
+
+@exercise("11.1", start="Count one word first: `context.count(word)`, if `context` is one list of words in lower case.")
+def most_frequent(answer: Any) -> str:
+    """`answer`: f(context: list of sentences, each a list of words; candidates) -> the candidate that stands there most often."""
+    context = [
+        ["The", "fox", "saw", "the", "king", "."],
+        ["King", "and", "queen", "saw", "the", "foxglove", "and", "the", "foxglove", "."],
+        ["The", "King", "saw", "a", "fox", "."],
+        ["The", "queen", "said", ":", "foxglove", "!"],
+    ]
+    found = ask(answer, context, ("fox", "king", "queen", "mill"))
+    need(not isinstance(found, int), "a number came back. The word itself is asked for: `candidates[k]`.")
+    need(isinstance(found, str), f"one word is expected; this is {a_kind(found)}.")
+    need(found != "the", "the commonest word of all is no candidate. Look at the four that are offered.")
+    need(found != "mill", "that is the rarest: it does not stand in the context at all.")
+    need(
+        found != "fox",
+        "a fox is no foxglove, and at the beginning of a sentence 'King' is a king: compare whole words, in lower case.",
+    )
+    need(
+        found != "queen", "'queen' stands there twice, 'king' three times, two of them with a capital: `word.lower()`."
+    )
+    need(found == "king", f"king stands there three times, fox and queen twice; yours is {found!r}.")
+    again = ask(answer, [["a", "hen", "a", "hen", "a", "cock"]], ("cock", "hen"))
+    need(again == "hen", "another context, and the answer did not change as it should. Is the context used?")
+    return "On nouns this earns 0.30. Chance earns 0.10."
+
+
+@exercise(
+    "11.2", start="Keep a list of chunks. A sentence goes into the last one if it still fits, else it begins a new one."
+)
+def chunks(answer: Any) -> str:
+    """`answer`: f(lengths, room) -> list of lists of sentence numbers, filled in order, each list of at most `room` pieces."""
+    lengths, room = [30, 50, 20, 80, 10, 10, 60, 40, 60], 100
+    found = ask(answer, list(lengths), room)
+    need(
+        isinstance(found, (list, tuple)) and all(isinstance(part, (list, tuple)) for part in found),
+        "a list of lists is expected: `[[0, 1, 2], [3, …], …]`.",
+    )
+    found = [list(map(int, part)) for part in found]
+    flat = [number for part in found for number in part]
+    need(not found or found[0] or len(found) == 1, "the first chunk is empty. Begin with no chunk at all.")
+    need(all(found), "a chunk is empty.")
+    need(flat != list(lengths), "these are the lengths; the sentences' **numbers** are asked for, 0 to 8.")
+    need(len(flat) >= len(lengths), "a sentence is lost. Is the last chunk handed over, too?")
+    need(len(flat) == len(set(flat)), "a sentence stands in two chunks. (Overlap can help; here each stands in one.)")
+    need(flat == sorted(flat), "the order is changed. A tale is read from the beginning.")
+    sizes = [sum(lengths[number] for number in part) for part in found]
+    need(max(sizes) <= room, f"a chunk of {max(sizes)} pieces does not fit into {room}. Look before you add.")
+    need(
+        found != [[number] for number in range(9)],
+        "each sentence alone fits, but nine chunks mean nine times the query. Fill them up.",
+    )
+    right = [[0, 1, 2], [3, 4, 5], [6, 7], [8]]
+    need(sizes[0] == 100, "30 + 50 + 20 are exactly 100, and 100 fit: `<=`, not `<`.")
+    need(found == right, f"filled in order this makes {right}; yours is {found}.")
+    return "Nine sentences in four chunks. The query is read four times, the tale once."
+
+
+@exercise("11.3", start="`attention[candidate == 1].sum()` is what the first candidate gets. Now for all of them.")
+def attention_sum(answer: Any) -> str:
+    """`answer`: f(scores (n,), candidate int (n,) 1..k, 0 = padding, k) -> probabilities (k,)."""
+    draw = torch.Generator().manual_seed(3)
+    scores, candidate = torch.randn(12, generator=draw), torch.tensor([1, 2, 1, 3, 3, 3, 2, 5, 1, 0, 0, 0])
+    scores[9:] = 2.0
+    found = tensor_from(ask(answer, scores.clone(), candidate.clone(), 5), (5,))
+    own = torch.stack([candidate == k for k in range(1, 6)]).double()
+    real = (candidate > 0).double()
+    weights = scores.double().exp() * real
+    right = own @ (weights / weights.sum())
+    padded = own @ scores.double().softmax(0)
+    best = torch.stack([torch.where(row > 0, weights / weights.sum(), 0).max() for row in own])
+    mistakes = [
+        (
+            padded,
+            "padding gets attention. Give it a score of -inf **before** the softmax: `masked_fill(candidate == 0, …)`.",
+        ),
+        (
+            right / own.sum(1).clamp(min=1),
+            "that is the mean over a candidate's places. Here the **sum** counts: to be named often is a reason.",
+        ),
+        (best, "that is the largest of a candidate's places. Sum them."),
+        (own @ (scores.double() * real), "those are sums of scores. Softmax first, so that they are shares."),
+        (
+            (own @ (scores.double() * real)).softmax(0),
+            "softmax over the places first, then the sum; not the other way round.",
+        ),
+        (right.log(), "those are logarithms. A probability is asked for."),
+    ]
+    compare(
+        found,
+        right,
+        mistakes,
+        f"the five probabilities sum to one and begin with {right[0]:.4f}; yours begin with {found[0]:.4g}.",
+    )
+    return "Candidate 4 stands nowhere and gets nothing. In CBT every candidate stands somewhere."
+
+
+@exercise(
+    "11.4",
+    start="Try every start i and every end j from i to i + longest - 1; keep the pair with the largest start[i] + end[j].",
+)
+def best_span(answer: Any) -> str:
+    """`answer`: f(start (t,), end (t,), longest) -> (i, j), i <= j < i + longest, with the largest start[i] + end[j]."""
+    start = torch.tensor([0.0, 1.0, 0.5, 0.2, 3.0, 0.1, 2.5, 0.0])
+    end = torch.tensor([0.3, 0.2, 4.0, 0.1, 0.0, 0.4, 0.2, 2.2])
+    found = ask(answer, start.clone(), end.clone(), 3)
+    need(
+        (isinstance(found, (tuple, list)) and len(found) == 2) or (torch.is_tensor(found) and found.shape == (2,)),
+        "two places are expected: `return i, j`.",
+    )
+    i, j = (int(place) for place in found)
+    need((i, j) != (4, 2), "the best start and the best end each alone: this answer ends before it begins.")
+    need(i <= j, f"an answer from {i} to {j} ends before it begins.")
+    need((i, j) != (4, 7), "from 4 to 7 are four pieces; the longest may have three.")
+    need(j - i < 3, f"from {i} to {j} are {j - i + 1} pieces; the longest may have three.")
+    need(
+        (i, j) == (1, 2),
+        f"1 to 2 is worth {start[1] + end[2]:.1f}; yours, {i} to {j}, is worth {start[i] + end[j]:.1f}.",
+    )
+    i, j = (int(place) for place in ask(answer, start.clone(), end.clone(), 1))
+    need((i, j) == (2, 2), f"with longest = 1 start and end are one piece, the best is 2; yours is {i} to {j}.")
+    one = ask(answer, torch.zeros(5), torch.tensor([0.0, 0, 0, 0, 1.0]), 3)
+    need(int(one[1]) == 4, "an answer may end with the last piece.")
+    return "SpanReader scores all of these pairs at once, and takes one softmax over them."
