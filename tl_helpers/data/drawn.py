@@ -3,6 +3,7 @@
 The fonts are those that matplotlib carries (DejaVu, STIX, Computer Modern: free licences), so nothing is fetched.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tl_helpers.data.image_set import ImageSet
-from tl_helpers.data.splits import make_split
+from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError
 
 DIGITS = "0123456789"
@@ -40,7 +41,7 @@ def drawn_characters(
 ) -> ImageSet:
     """`n` characters, white on black, each in a random font, slanted, turned, stretched, bent, thinned or thickened.
 
-    Every picture is a function of (n, seed, characters, size, distortion) alone. Classes come in turn, so their counts
+    The set is a function of (n, seed, characters, size, distortion) alone, and has a split from ten pictures a class on. Classes come in turn, so their counts
     differ by one at most. Each picture is drawn on 32x32 pixels, and the ink of each block is averaged: with 4x4 blocks,
     `size=8`, that is how UCI's handwritten digits were made (Kaynak 1995). Fonts are the groups: validation and test
     show fonts that training never saw, if of families that it did.
@@ -72,8 +73,19 @@ def drawn_characters(
         groups=fonts,
         licence="drawn here; fonts: Bitstream Vera/DejaVu licence, SIL OFL 1.1 (STIX), BaKoMa (Computer Modern)",
         attribution="drawn in the fonts DejaVu, STIX and Computer Modern, as matplotlib carries them",
-        split=make_split(labels, fonts, test=0.15, val=0.15, seed=seed) if n >= 10 * len(characters) else None,
+        split=_split(labels, fonts, seed) if n >= 10 * len(characters) else None,
     )
+
+
+def load_drawn(name: str, split_seed: int = 0) -> ImageSet:
+    """4,000 "drawn-digits" (ten classes, as handwritten ones have) or "drawn-characters" (47), 16x16; the same for every
+    `split_seed`, which only deals the fonts out anew."""
+    drawn = drawn_characters(4000, characters=DIGITS if name == "drawn-digits" else DIGITS + LETTERS, name=name)
+    return replace(drawn, split=_split(drawn.labels, drawn.groups, split_seed))
+
+
+def _split(labels: Tensor, fonts: Tensor, seed: int) -> Split:
+    return make_split(labels, fonts, test=0.15, val=0.15, seed=seed)
 
 
 @cache

@@ -13,9 +13,9 @@ from torchvision.models.resnet import BasicBlock
 def small_cnn() -> nn.Sequential:
     """Four convolutions, halving the picture twice, then the mean over all places: (b, 3, h, w) -> (b, 128)."""
     return _pooled(
-        conv1=_convolution(3, 32),
-        conv2=nn.Sequential(*_convolution(32, 64), nn.MaxPool2d(2)),
-        conv3=nn.Sequential(*_convolution(64, 96), nn.MaxPool2d(2)),
+        conv1=_convolution(3, 32, nn.MaxPool2d(2)),
+        conv2=_convolution(32, 64, nn.MaxPool2d(2)),
+        conv3=_convolution(64, 96),
         conv4=_convolution(96, 128),
     )
 
@@ -23,7 +23,7 @@ def small_cnn() -> nn.Sequential:
 def small_resnet() -> nn.Sequential:
     """A convolution and three residual blocks (He et al. 2016), torchvision's own: (b, 3, h, w) -> (b, 128)."""
     return _pooled(
-        stem=_convolution(3, 32),
+        stem=_convolution(3, 32, nn.MaxPool2d(2)),
         block1=BasicBlock(32, 32),
         block2=BasicBlock(32, 64, stride=2, downsample=_shortcut(32, 64)),
         block3=BasicBlock(64, 128, stride=2, downsample=_shortcut(64, 128)),
@@ -84,8 +84,9 @@ class _RowsAsMap(nn.Module):
         return x.transpose(1, 2)[..., None]
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+def _convolution(inputs: int, outputs: int, *then: nn.Module) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(), *then)
 
 
 def _shortcut(inputs: int, outputs: int) -> nn.Sequential:
