@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, tensor_from
 
@@ -113,21 +112,23 @@ def best_threshold(answer: Any) -> str:
     p = (0.15 + 0.15 * labels + 0.1 * torch.randn(200, generator=draw)).clamp(0.01, 0.99)
     found = number_from(ask(answer, p.clone(), labels.clone()))
 
-    def score(threshold: float, rate=balanced_accuracy_score) -> float:
-        return float(rate(labels, (p >= threshold).long()))
+    def scores(threshold: Any) -> tuple[Any, Any, Any]:
+        """Balanced accuracy, F1 and accuracy at each threshold."""
+        said = p >= torch.as_tensor(threshold, dtype=p.dtype).reshape(-1, 1)
+        rare, hits = labels == 1, (said & (labels == 1)).sum(1).double()
+        quiet = (~said & ~rare).sum(1)
+        f1 = 2 * hits / (said.sum(1) + rare.sum())
+        return hits / rare.sum() / 2 + quiet / (~rare).sum() / 2, f1, (hits + quiet) / len(p)
 
-    def best(rate) -> float:
-        return max(p.tolist(), key=lambda threshold: score(threshold, rate))
-
-    top = score(best(balanced_accuracy_score))
-    if score(found) > top - 1e-6:
+    balanced, best = float(scores(found)[0]), [float(p[every.argmax()]) for every in scores(p)]
+    top = float(scores(best[0])[0])
+    if balanced > top - 1e-6:
         return "Chosen on validation, used on test as it is: a threshold is a setting like any other."
-    accuracy = lambda truth, said: float((truth == said).float().mean())  # noqa: E731
     mistakes = [
         (0.5, "0.5 is where the two classes are equally probable; no score is asked."),
         (top, "that is the best score; the **threshold** that earns it is asked for."),
-        (best(f1_score), "that is the best threshold for F1. Other scores choose other thresholds."),
-        (best(accuracy), "that is the best threshold for plain accuracy, which hardly looks at the rare class."),
+        (best[1], "that is the best threshold for F1. Other scores choose other thresholds."),
+        (best[2], "that is the best threshold for plain accuracy, which hardly looks at the rare class."),
         (float(p.median()), "that is the median: half would be called rare, and a tenth is."),
         (float(p.mean()), "that is the mean of the probabilities; no label was asked."),
         (
@@ -139,8 +140,8 @@ def best_threshold(answer: Any) -> str:
         need(not close(found, wrong, 1e-6), hint)
     need(0 <= found <= 1, f"a threshold for probabilities lies between 0 and 1; yours is {found:.4g}.")
     need(
-        score(found) > top - 0.005,
-        f"a threshold of {found:.3f} has a balanced accuracy of {score(found):.3f} here; {top:.3f} can be had.",
+        balanced > top - 0.005,
+        f"a threshold of {found:.3f} has a balanced accuracy of {balanced:.3f} here; {top:.3f} can be had.",
     )
     return "A fine grid comes as near as makes no difference."
 
