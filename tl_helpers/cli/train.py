@@ -131,7 +131,8 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
     figures["checkpoint"] = str(result.checkpoint)
     for part, report in reports.items():
         chance = report.labels.bincount().max().item() / report.n  # of who always names the largest class
-        print(f"\n{part}: {report.n} of {report.images.name} (the largest class alone: {chance:.3f})")
+        things = "pictures" if hasattr(report.images, "images") else "documents"
+        print(f"\n{part}: {report.n} {things} of {report.images.name} (the largest class alone: {chance:.3f})")
         print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     if arguments.json:

@@ -1,0 +1,162 @@
+"""Texts: the standard splits as they were measured, files of one's own, and what is wrong with a row."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tl_helpers.data import TEXTS, TextSet, load, near_duplicates
+from tl_helpers.errors import CourseError
+
+R8 = ("acq", "crude", "earn", "grain", "interest", "money-fx", "ship", "trade")
+
+
+@pytest.fixture(scope="module")
+def r52():
+    return load("reuters-r52")
+
+
+def a_file(path, rows, header="text,label"):
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def some_rows(n=24):
+    return [f"document number {i} about {('wheat', 'gold')[i % 2]},{('grain', 'metal')[i % 2]}" for i in range(n)]
+
+
+def test_the_standard_splits_are_whole():
+    r8 = load("reuters-r8")
+    assert r8.classes == R8 and len(r8.train) + len(r8.val) == 5485 and len(r8.test) == 2189
+    assert r8.class_counts()["earn"] == 2840 + 1083 and r8.texts[0].startswith("champion products")
+    assert any("4 test documents stand in train or val" in note for note in r8.notes)
+    assert int(near_duplicates(r8.test, r8.train).sum() + near_duplicates(r8.test, r8.val).sum()) >= 15
+    assert r8.licence and "Reuters" in r8.attribution
+
+
+def test_a_class_of_one_document_stays_in_train(r52):
+    assert (len(r52.train) + len(r52.val), len(r52.test), len(r52.classes)) == (6532, 2568, 52)
+    for seed in (0, 1):
+        counts = load("reuters-r52", split_seed=seed).train.class_counts()
+        assert min(counts.values()) >= 1, "every class has to be learnt from"
+    share = len(r52.val) / 6532
+    assert 0.12 < share < 0.17 and set(r52.val.labels.tolist()) < set(r52.train.labels.tolist())
+
+
+def test_parts_are_disjoint_and_follow_from_the_seed(r52):
+    parts = [r52.split.train, r52.split.val, r52.split.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(r52)))
+    again, other = load("reuters-r52"), load("reuters-r52", split_seed=1)
+    assert again.split.hash == r52.split.hash != other.split.hash
+    assert np.array_equal(other.split.test, r52.split.test), "the test set is the standard one, whatever the seed"
+    assert not set(r52.train.texts) & set(r52.val.texts), "equal documents stay on one side"
+
+
+def test_few_and_subset(r52):
+    few = r52.train.few(3, seed=1)
+    counts = few.class_counts()
+    assert max(counts.values()) == 3 and counts["potato"] == min(3, r52.train.class_counts()["potato"])
+    assert few.role == "train" and few.fingerprint != r52.train.fingerprint
+    assert r52.subset([5, 2]).texts == (r52.texts[5], r52.texts[2]) and r52[5] == (r52.texts[5], int(r52.labels[5]))
+    with pytest.raises(CourseError, match="belong to the whole"):
+        _ = few.train
+
+
+@pytest.mark.parametrize("end", ["csv", "tsv", "jsonl"])
+def test_files_of_ones_own(tmp_path, end):
+    rows = [row.rsplit(",", 1) for row in some_rows()]
+    if end == "jsonl":
+        lines = [json.dumps({"Text": text, "Category": label}) for text, label in rows]
+        (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    else:
+        mark = "\t" if end == "tsv" else ","
+        a_file(tmp_path / f"a.{end}", [mark.join(row) for row in rows], mark.join(["Text", "Category"]))
+    found = load(tmp_path / f"a.{end}")
+    assert found.classes == ("grain", "metal") and len(found) == 24 and found.notes == ()
+    assert (len(found.train), len(found.val), len(found.test)) == (15, 3, 6)
+    assert found.names[0] == ("line 1" if end == "jsonl" else "line 2")
+
+
+def test_quotes_commas_and_columns_by_name(tmp_path):
+    rows = [f'x,"one, ""two""\nand {i}",{"ab"[i % 2]}' for i in range(12)]
+    path = a_file(tmp_path / "a.csv", rows, "id,body,kind")
+    found = load(path, text_column="body", label_column="kind")
+    assert found.texts[3] == 'one, "two"\nand 3' and found.names[3] == "line 8" and found.classes == ("a", "b")
+    with pytest.raises(
+        CourseError, match=r"no column of a usual name for the text.*it has id, body, kind.*--text-column"
+    ):
+        load(path)
+    with pytest.raises(CourseError, match=r"no column 'sort'; it has id, body, kind"):
+        load(path, text_column="body", label_column="sort")
+
+
+def test_a_folder_with_its_own_test_file(tmp_path):
+    a_file(tmp_path / "train.csv", some_rows())
+    with pytest.raises(CourseError, match=r"no test\.csv"):
+        load(tmp_path)
+    a_file(tmp_path / "test.csv", ["gold rose,metal", "rain fell,grain"])
+    found = load(tmp_path)
+    assert found.test.texts == ("gold rose", "rain fell") and len(found.train) + len(found.val) == 24
+    a_file(tmp_path / "test.csv", ["gold rose,metal", "rain fell,rice"])
+    with pytest.raises(CourseError, match="rice occurs in test, but in no training row"):
+        load(tmp_path)
+
+
+def test_equal_documents_are_told_and_stay_together(tmp_path):
+    same = ["the very same,grain"] * 2
+    rows = [*some_rows(20), *same, "the very same,metal", "lost \ufffd letter,metal"]
+    found = load(a_file(tmp_path / "a.csv", rows))
+    assert any("2 documents occur again, word for word; 1 of these have another label" in note for note in found.notes)
+    assert any("1 documents hold" in note for note in found.notes)
+    where = {part for part in ("train", "val", "test") if "the very same" in getattr(found, part).texts}
+    assert len(where) == 1
+
+
+def test_a_bad_row_is_named_or_left_out_and_told(tmp_path):
+    path = tmp_path / "a.csv"
+    good = "\n".join(["text,label", *some_rows()]).encode()
+    path.write_bytes(good + b"\n,grain\ncaf\xe9,metal\nno label,\n")
+    with pytest.raises(CourseError, match=r"line 26 has an empty text \(3 such rows\).*skip_bad"):
+        load(path)
+    found = load(path, skip_bad=True)
+    assert len(found) == 24
+    assert (
+        "line 26 has an empty text; line 27 is not UTF-8" in found.notes[0] and "line 28 has no label" in found.notes[0]
+    )
+
+
+def test_what_cannot_be_a_text_set_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(CourseError, match="two classes, but all of the 2 rows say 'a'"):
+        load(a_file(tmp_path / "one.csv", ["x,a", "y,a"]))
+    with pytest.raises(CourseError, match=r"holds no document: line 2 has an empty text"):
+        load(a_file(tmp_path / "empty.csv", [",a", ",b"]), skip_bad=True)
+    with pytest.raises(CourseError, match="holds no document"):
+        load(a_file(tmp_path / "none.csv", []))
+    with pytest.raises(CourseError, match=r"two of a class at least"):
+        load(a_file(tmp_path / "tiny.csv", ["x,a", "y,b"]))
+    with pytest.raises(CourseError, match=r"line 3.*at most 1,000,000 characters: is a quote not closed"):
+        load(a_file(tmp_path / "long.csv", ["x,a", "y" * 10_000_000 + ",b"]))
+    (tmp_path / "long.jsonl").write_text('{"text": "' + "y" * 10_000_000 + '", "label": "a"}')
+    with pytest.raises(CourseError, match=r"line 1: 10,000,0.*at most 1,000,000"):
+        load(tmp_path / "long.jsonl")
+    (tmp_path / "list.jsonl").write_text('["text", "label"]\n')
+    with pytest.raises(CourseError, match=r"line 1 is not a JSON object \(not an object\)"):
+        load(tmp_path / "list.jsonl")
+    (tmp_path / "deep.jsonl").write_text('{"text": ["a"], "label": "x"}\n')
+    with pytest.raises(CourseError, match="line 1 has list where a text is expected"):
+        load(tmp_path / "deep.jsonl")
+    (tmp_path / "wide.csv").write_bytes("text,label\nä,b\n".encode("utf-16"))
+    with pytest.raises(CourseError, match=r"wide\.csv"):
+        load(tmp_path / "wide.csv")
+    with pytest.raises(CourseError, match="can't be read"):
+        load(tmp_path / "gone.csv")
+    with pytest.raises(CourseError, match="did you mean 'reuters-r8'"):
+        load("reuters-8")
+    with pytest.raises(CourseError, match=TEXTS[0]):
+        load("nothing")
+
+
+def test_labels_have_to_fit():
+    with pytest.raises(CourseError, match="2 labels need as many texts"):
+        TextSet("x", ("a",), torch.tensor([0, 1]), ("p", "q"), ("1",))

@@ -1,0 +1,106 @@
+"""The command line with texts: files of one's own, the small encoders, documents on stdin."""
+
+import io
+import json
+import random
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tl_helpers import cli
+
+
+@pytest.fixture(scope="module")
+def mails(tmp_path_factory):
+    """Eighty short mails that one word tells apart."""
+    draw, filler = (
+        random.Random(0),
+        ["we", "you", "they", "send", "get", "a", "the", "new", "old", "letter", "house", "on", "in", "at"],
+    )
+    rows = [" ".join([*draw.sample(filler, 8), ("meeting", "invoice")[i % 2]]) for i in range(80)]
+    path = tmp_path_factory.mktemp("mails") / "mails.csv"
+    path.write_text("\n".join(["text,folder", *(f"{row},{('work', 'bills')[i % 2]}" for i, row in enumerate(rows))]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(mails, tmp_path_factory):
+    """The checkpoint of a bag of words trained on them."""
+    out = tmp_path_factory.mktemp("run")
+    argv = ["train", mails, "--label-column", "folder", "--backbone", "bag", "--epochs", 12, "--lr", 0.03, "--out", out]
+    assert cli.main([*map(str, argv), "--budget", "class"]) == 0
+    return out / "model.safetensors"
+
+
+def no(capsys, *argv) -> str:
+    """What is said on stderr by a command that can't be done."""
+    assert cli.main([str(word) for word in argv]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def on_stdin(monkeypatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+
+def test_a_file_of_ones_own_is_learnt(mails, trained, capsys, tmp_path):
+    argv = ["train", str(mails), "--label-column", "folder", "--backbone", "bag", "--out", str(tmp_path), "--json"]
+    assert cli.main([*argv, "--epochs", "12", "--lr", "0.03", "--budget", "class"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads(printed.splitlines()[-1])
+    assert found["test"]["n"] == 20 and found["test"]["accuracy"] > 0.9
+    assert "test: 20 documents of mails.csv" in printed and "12 epochs at 128 tokens" in printed
+
+
+def test_a_standard_set_by_name(capsys, tmp_path):
+    argv = [
+        "train",
+        "reuters-r8",
+        "--backbone",
+        "bag",
+        "--budget",
+        "ci",
+        "--lr",
+        "0.03",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
+    assert cli.main(argv) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed.splitlines()[-1])["test"]["n"] == 2189 and "stand in train or val" in printed
+
+
+def test_predict_reads_documents_from_stdin(trained, capsys, monkeypatch):
+    on_stdin(monkeypatch, b"the invoice\nmeeting at the house\r\n")
+    assert cli.main(["predict", str(trained), "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(a["line"], a["class"]) for a in answers] == [(1, "bills"), (2, "work")]
+    assert all(a["probability"] == a["probabilities"][a["class"]] > 0.5 for a in answers)
+    on_stdin(monkeypatch, b"\n".join([b"send the invoice"] * 70))
+    assert cli.main(["predict", str(trained)]) == 0
+    assert capsys.readouterr().out.splitlines()[69].startswith("70: bills (")
+
+
+def test_predict_names_the_lines_that_it_cannot_read(trained, capsys, monkeypatch):
+    on_stdin(monkeypatch, "a meeting\n\ncafé\n".encode("latin-1") + b"invoice")
+    assert cli.main(["predict", str(trained)]) == 2
+    said = capsys.readouterr()
+    assert [line[:7] for line in said.out.splitlines()] == ["1: work", "4: bill"]
+    assert "line 2 is empty" in said.err and "line 3 is not UTF-8" in said.err
+    on_stdin(monkeypatch, b"")
+    assert "no document on stdin" in no(capsys, "predict", trained)
+    assert "give no file" in no(capsys, "predict", trained, "a.txt")
+
+
+def test_what_cannot_be_trained_is_told_in_a_sentence(mails, capsys, tmp_path):
+    assert "--label-column" in no(capsys, "train", mails, "--backbone", "bag")
+    assert "does not read text; --backbone is one of minilm" in no(capsys, "train", mails, "--backbone", "resnet18")
+    assert "for pictures" in no(capsys, "train", mails, "--augment", "flip-crop")
+    mails.with_name("torn.csv").write_bytes(mails.read_bytes() + b"\ncaf\xe9,work\n,bills\n")
+    argv = ["train", mails.with_name("torn.csv"), "--label-column", "folder", "--backbone", "bag", "--epochs", 1]
+    assert "line 82 is not UTF-8" in no(capsys, *argv, "--out", tmp_path)
+    assert cli.main([*map(str, argv), "--out", str(tmp_path), "--skip-bad"]) == 0
+    assert "2 rows were left out: line 82 is not UTF-8" in capsys.readouterr().out
