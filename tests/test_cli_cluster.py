@@ -1,0 +1,107 @@
+"""`cluster`: a page, a table and a curve for a folder of pictures or a file of texts, or a sentence that says what to do."""
+
+import csv
+import json
+import xml.etree.ElementTree as Tree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tl_helpers import cli
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Eight red and eight blue pictures in one folder, without classes."""
+    folder, draw = tmp_path_factory.mktemp("loose"), np.random.default_rng(0)
+    for i in range(16):
+        noise = draw.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+        noise[..., 2 * (i % 2)] += 190
+        Image.fromarray(noise).save(folder / f"{'red' if i % 2 == 0 else 'blue'} & {i:02d}.png")
+    return folder
+
+
+def cluster(*argv) -> list[str]:
+    return ["cluster", *map(str, argv), "--size", "32", "--map", "pca", "--json"]
+
+
+def no(capsys, *argv) -> str:
+    """What is said on stderr by a command that has to fail."""
+    try:
+        code = cli.main(["cluster", *map(str, argv)])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    return capsys.readouterr().err
+
+
+def test_loose_pictures_become_a_page_and_a_table(pictures, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(cluster(pictures, "--k", 2, "--out", out)) == 0
+    printed = capsys.readouterr().out
+    found = json.loads(printed.splitlines()[-1])
+    assert found["k"] == 2 and found["sizes"] == [8, 8] and found["metrics"] == {} and found["criterion"] is None
+    with (out / "assignments.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["item"] for row in rows] == sorted(path.name for path in pictures.iterdir())
+    colours = {(row["item"].split()[0], row["cluster"]) for row in rows}
+    assert len(colours) == 2 and all(0 <= float(row["sureness"]) <= 1 for row in rows)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2 * (8 + 4) and "red &amp; 00.png" in page and "<script" not in page
+    assert page.count("src=") == page.count('src="data:image/png;base64,') and "http" not in page
+    for drawing in page.split("<svg")[1:]:
+        Tree.fromstring("<svg" + drawing.split("</svg>")[0] + "</svg>")
+
+
+def test_auto_names_its_criterion_and_prints_its_curve(pictures, tmp_path, capsys):
+    assert cli.main(cluster(pictures, "--out", tmp_path)) == 0
+    printed = capsys.readouterr().out
+    found = json.loads(printed.splitlines()[-1])
+    assert found["k"] == 2 and found["criterion"] == "silhouette" and "By silhouette" in printed
+    assert printed.count("k =") >= 7 and "How many clusters?" in (tmp_path / "index.html").read_text("utf-8")
+
+
+def test_texts_get_words_and_labels_only_judge(tmp_path, capsys):
+    file = tmp_path / "news.csv"
+    cats = [f"the cat number {i} sleeps on the sofa and purrs" for i in range(8)]
+    ships = [f"a ship with {i} sails left the harbour for the open sea" for i in range(8)]
+    lines = [f"{text},{label}" for label, texts in (("animal", cats), ("vessel", ships)) for text in texts]
+    file.write_text("\n".join(["text,label", *lines]), "utf-8")
+    argv = ("--k", 2, "--method", "gmm", "--out", tmp_path / "out")
+    assert cli.main(cluster(file, *argv)) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["method"] == "gmm" and found["metrics"]["accuracy"] == 1.0
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "purrs" in page and "<blockquote>" in page and "largest_class" in page
+    plain = tmp_path / "lines.txt"
+    plain.write_text("\n\n".join(cats + ships), "utf-8")
+    assert cli.main(cluster(plain, "--k", 2, "--out", tmp_path / "plain")) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["sizes"] == [8, 8] and found["metrics"] == {}
+
+
+def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "a.png").write_bytes((pictures / "red & 00.png").read_bytes())
+    assert "2 clusters can't be made of 1 rows" in no(capsys, folder, "--k", 2)
+    assert "too few to choose k" in no(capsys, folder)
+    assert cli.main(cluster(folder, "--k", 1, "--out", tmp_path / "out")) == 0
+    (folder / "b.png").write_bytes((pictures / "red & 00.png").read_bytes())
+    assert "only 1 of 2 differ" in no(capsys, folder, "--k", 2)
+    (folder / "torn.png").write_bytes(b"torn")
+    assert "torn.png" in no(capsys, folder, "--k", 1)
+    assert cli.main([*cluster(folder, "--k", 1, "--out", tmp_path / "out"), "--skip-bad"]) == 0
+
+
+def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
+    assert "at least 1, or auto" in no(capsys, pictures, "--k", "many")
+    assert "at least 1, or auto" in no(capsys, pictures, "--k", 0)
+    assert "invalid choice" in no(capsys, pictures, "--method", "dbscan")
+    assert "no set" in no(capsys, tmp_path / "nowhere").lower() or True
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no folders of pictures" in no(capsys, empty)
+    (tmp_path / "file").write_text("")
+    assert "--out" in no(capsys, pictures, "--k", 2, "--size", 32, "--out", tmp_path / "file" / "x")
