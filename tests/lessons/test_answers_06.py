@@ -1,0 +1,111 @@
+"""Notebook 06: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.neighbors import KNeighborsClassifier
+from torch.nn.functional import cross_entropy, normalize, one_hot
+
+from tl_helpers.lessons.checks import verdict
+
+
+def attention(weights):
+    return lambda places, scores: (weights(scores)[..., None] * places).sum(1)
+
+
+def voting(alike, largest=True, count=None):
+    def answer(known, labels, new, k):
+        near = alike(new, known).topk(count or k, largest=largest).indices
+        return one_hot(labels[near]).sum(1).argmax(1)
+
+    return answer
+
+
+def cosine(new, known):
+    return normalize(new, dim=1) @ normalize(known, dim=1).T
+
+
+def by_sklearn(known, labels, new, k):
+    return KNeighborsClassifier(k, metric="cosine").fit(known, labels).predict(new)
+
+
+def ece(probabilities, labels, bins, *, weighted=True, gap=abs):
+    sure, says = probabilities.max(dim=1)
+    right, gaps, shares = (says == labels).float(), [], []
+    for low in np.arange(bins) / bins:
+        chosen = (sure > low) & (sure <= low + 1 / bins)
+        if chosen.any():
+            gaps.append(gap((right[chosen].mean() - sure[chosen].mean()).item()))
+            shares.append(chosen.float().mean().item() if weighted else 1)
+    return sum(g * s for g, s in zip(gaps, shares, strict=True)) / sum(shares)
+
+
+def each_alone(probabilities, labels, bins):
+    sure, says = probabilities.max(dim=1)
+    return (sure - (says == labels).float()).abs().mean()
+
+
+def by_scipy(logits, labels):
+    return minimize_scalar(lambda t: cross_entropy(logits / t, labels).item(), bounds=(0.1, 10), method="bounded").x
+
+
+def by_steps(logits, labels):
+    return min(torch.arange(0.5, 5, 0.05).tolist(), key=lambda t: cross_entropy(logits / t, labels).item())
+
+
+RIGHT = [
+    ("06.1", attention(lambda s: s.softmax(1))),
+    ("06.1", lambda places, scores: (scores.softmax(1).unsqueeze(1) @ places).squeeze(1)),
+    ("06.2", voting(cosine)),
+    ("06.2", lambda known, labels, new, k: labels[cosine(new, known).topk(k).indices].mode(1).values),
+    ("06.2", by_sklearn),
+    ("06.3", ece),
+    ("06.4", by_scipy),
+    ("06.4", by_steps),
+]
+WRONG = [
+    ("06.1", lambda places, scores: places.mean(1), "average pooling"),
+    ("06.1", lambda places, scores: places.amax(1), "max pooling"),
+    ("06.1", attention(lambda s: s), "no weights yet"),
+    ("06.1", attention(lambda s: s.softmax(0)), "over the pictures"),
+    ("06.1", lambda places, scores: (scores.softmax(1)[..., None] * places).mean(1), "not the mean"),
+    ("06.1", lambda places, scores: places[torch.arange(len(places)), scores.argmax(1)], "best place alone"),
+    ("06.1", attention(torch.sigmoid), "do not sum to 1"),
+    ("06.1", lambda places, scores: places[:, 0] * 0, "multiply its places"),
+    ("06.1", lambda places, scores: places, "(3, 4) was expected"),
+    ("06.2", lambda known, labels, new, k: cosine(new, known).argmax(1), "row numbers"),
+    ("06.2", voting(cosine, count=1), "nearest alone"),
+    ("06.2", voting(cosine, largest=False), "**least** alike"),
+    ("06.2", voting(lambda new, known: new @ known.T), "plain products"),
+    ("06.2", voting(torch.cdist, largest=False), "by distance"),
+    ("06.2", lambda known, labels, new, k: labels[cosine(new, known).topk(k).indices].float().mean(1).round(), "names"),
+    ("06.2", lambda known, labels, new, k: labels[:40], "clear votes"),
+    ("06.2", voting(cosine, count=7), "Is k used?"),
+    ("06.3", lambda p, y, bins: 100 * ece(p, y, bins), "in points"),
+    ("06.3", lambda p, y, bins: ece(p, y, bins, weighted=False), "as it holds samples"),
+    ("06.3", lambda p, y, bins: ece(p, y, bins, gap=float), "**absolute**"),
+    ("06.3", each_alone, "each sample alone"),
+    ("06.3", lambda p, y, bins: ece(p, y, 1), "**absolute**"),  # one bin and signed gaps are the same here
+    ("06.3", lambda p, y, bins: 1 - p[torch.arange(len(y)), y].mean(), "**largest**"),
+    ("06.3", lambda p, y, bins: cross_entropy(p.log(), y), "cross-entropy"),
+    ("06.3", lambda p, y, bins: 0.5, "ten bins"),
+    ("06.3", lambda p, y, bins: ece(p, y, 10), "Is `bins` used?"),
+    ("06.4", lambda logits, labels: 1 / by_scipy(logits, labels), "upside down"),
+    ("06.4", lambda z, y: cross_entropy(z / by_scipy(z, y), y), "earns it"),
+    ("06.4", lambda logits, labels: 1.0, "changes nothing"),
+    ("06.4", lambda logits, labels: -2.0, "positive"),
+    ("06.4", lambda logits, labels: 4.0, "yours is 4"),
+]
+
+
+@pytest.mark.parametrize(("number", "answer"), RIGHT)
+def test_right(number, answer):
+    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
+
+
+@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
+def test_wrong_answers_get_their_own_hint(number, answer, hint):
+    found = verdict(number, answer)
+    assert found.outcome == "not yet"
+    assert hint in found.message
