@@ -97,44 +97,46 @@ def minilm_features(data) -> torch.Tensor:
     return torch.cat([tl.features(encoder, data.subset(chunk), max_tokens=MAX_TOKENS) for chunk in chunks])
 
 
-def tuned_curve(whole, known) -> dict[str, float]:
-    """The strength of each method that is best on val with ten labels of the draw for tuning."""
+def strength_of(method: str, whole, known) -> float:
+    """The strength that is best on val with ten labels of the draw for tuning."""
     few = whole.train.few(10, TUNING)
+    if method == "tfidf":
+        return tfidf(few, whole.val, whole.val, (0.1, 1.0, 10.0))[1]
     of_train, of_val = (known[torch.as_tensor(getattr(whole.split, part))] for part in ("train", "val"))
     rows = of_train[_places(whole.train, few)], few.labels
     layers = {s: probe(rows, classes=len(few.classes), strengths=(s,)) for s in STRENGTHS}
     right = {s: measure(layer(of_val).detach(), whole.val.labels)["accuracy"] for s, layer in layers.items()}
-    return {"tfidf": tfidf(few, whole.val, whole.val, (0.1, 1.0, 10.0))[1], "probe": max(right, key=right.get)}
+    return max(right, key=right.get)
 
 
 def curve(rows: list[dict]) -> Iterator[dict]:
-    for name, steps in [(name, steps) for steps in (LABELS[:-1], LABELS[-1:]) for name in SETS]:
+    order = [
+        (name, method, steps) for steps in (LABELS[:-1], LABELS[-1:]) for name in SETS for method in ("tfidf", "probe")
+    ]
+    for name, method, steps in order:
+        todo = [(n, d) for n in steps for d in DRAWS if not there(rows, data=name, method=method, labels=n, draw=d)]
+        if not todo:
+            continue
         whole = load(name)
-        known = minilm_features(whole)
-        chosen = tuned_curve(whole, known)
-        for labels, draw in [(labels, draw) for labels in steps for draw in DRAWS]:
-            todo = [m for m in ("tfidf", "probe") if not there(rows, data=name, method=m, labels=labels, draw=draw)]
-            if not todo:
-                continue
+        known = minilm_features(whole) if method == "probe" else None
+        chosen = strength_of(method, whole, known) if steps != (None,) else None
+        for labels, draw in todo:
+            start = time.perf_counter()
             data = whole if labels else load(name, draw)  # a draw of all labels is another cut of train and val
             few, test = part_of(data.train, labels, draw), data.test
-            of_train, of_val, of_test = (
-                known[torch.as_tensor(p)] for p in (data.split.train, data.split.val, data.split.test)
-            )
-            for method in todo:
-                start = time.perf_counter()
-                if method == "tfidf":
-                    logits, strength = tfidf(few, data.val, test, (chosen["tfidf"],) if labels else (0.5, 2.0))
-                else:
-                    own = of_train[_places(data.train, few)], few.labels
-                    if labels:
-                        layer = probe(own, classes=len(few.classes), strengths=(chosen["probe"],))
-                    else:
-                        layer = probe(own, (of_val, data.val.labels), classes=len(few.classes))
-                    logits, strength = layer(of_test).detach(), chosen["probe"] if labels else "by val"
-                row = {"data": name, "method": method, "labels": labels, "draw": draw, "n": len(few)}
-                row |= {"strength": strength, "test": scores(logits, test.labels, clean(data))}
-                yield row | {"seconds": round(time.perf_counter() - start, 1)}
+            if method == "tfidf":
+                logits, strength = tfidf(few, data.val, test, (chosen,) if labels else (0.5, 2.0))
+            else:
+                of_train, of_val, of_test = (
+                    known[torch.as_tensor(p)] for p in (data.split.train, data.split.val, data.split.test)
+                )
+                own = of_train[_places(data.train, few)], few.labels
+                val, given = (None, {"strengths": (chosen,)}) if labels else ((of_val, data.val.labels), {})
+                logits = probe(own, val, classes=len(few.classes), **given)(of_test).detach()
+                strength = chosen if labels else "by val"
+            row = {"data": name, "method": method, "labels": labels, "draw": draw, "n": len(few), "strength": strength}
+            row["test"] = scores(logits, test.labels, clean(data))
+            yield row | {"seconds": round(time.perf_counter() - start, 1)}
 
 
 def _places(whole, few) -> torch.Tensor:
