@@ -34,7 +34,7 @@ from tl_helpers.sources import atomic_path, cache_dir, path_of, root, write_atom
 
 PATH = root() / "data" / "results" / "cloze.json"
 SETTINGS = {
-    "words": {"epochs": 6, "lr": 3e-3, "batch_size": 32},
+    "words": {"epochs": 5, "lr": 3e-3, "batch_size": 32},
     "frozen": {"epochs": 12, "lr": 3e-3, "batch_size": 32},
     "fine-tuned": {"epochs": 2, "lr": 1e-4, "batch_size": 8},
 }

@@ -35,7 +35,7 @@ def most_frequent(answer: Any) -> str:
 
 
 @exercise(
-    "11.2", start="Keep a list of chunks. A sentence goes into the last one if it still fits, else it begins a new one."
+    "11.3", start="Keep a list of chunks. A sentence goes into the last one if it still fits, else it begins a new one."
 )
 def chunks(answer: Any) -> str:
     """`answer`: f(lengths, room) -> list of lists of sentence numbers, filled in order, each list of at most `room` pieces."""
@@ -65,7 +65,7 @@ def chunks(answer: Any) -> str:
     return "Nine sentences in four chunks. The query is read four times, the tale once."
 
 
-@exercise("11.3", start="`attention[candidate == 1].sum()` is what the first candidate gets. Now for all of them.")
+@exercise("11.2", start="`attention[candidate == 1].sum()` is what the first candidate gets. Now for all of them.")
 def attention_sum(answer: Any) -> str:
     """`answer`: f(scores (n,), candidate int (n,) 1..k, 0 = padding, k) -> probabilities (k,)."""
     draw = torch.Generator().manual_seed(3)
