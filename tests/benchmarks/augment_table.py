@@ -109,7 +109,10 @@ def from_scratch(name: str, method: str, seed: int, plan: dict) -> dict:
     else:
         from tl_helpers.data.drawn import drawn_characters
 
-        data, twins = drawn_characters(1200, seed, characters="bdpq", size=plan["size"]), (("b", "d"), ("p", "q"))
+        data, twins = (
+            drawn_characters(1200, seed, characters="bdpq", size=plan["size"]),
+            (("b", "d"), ("p", "q"), ("b", "q"), ("d", "p")),
+        )
     transform, how = on_black(method, plan["size"])
     common = {"batch_size": plan["batch_size"], "size": plan["size"], "seed": seed}
     train = tl.data.Batches(data.train.few(plan["labels"], seed), augment=transform, shuffle=True, **common)
