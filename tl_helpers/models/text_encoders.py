@@ -129,7 +129,7 @@ class Attention(TextEncoder):
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 128, layers: int = 2, dropout: float = 0.2):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, layers=layers, dropout=dropout)
         self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
-        self.position = nn.Parameter(0.02 * torch.randn(self.longest, dim))
+        self.position = nn.Parameter(0.1 * torch.randn(self.longest, dim))
         layer = [
             nn.TransformerEncoderLayer(dim, 4, 2 * dim, dropout, batch_first=True, norm_first=True)
             for _ in range(layers)
