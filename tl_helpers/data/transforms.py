@@ -1,5 +1,7 @@
 """Augmentation: torchvision v2 transforms from one uint8 picture to another, drawn anew for each picture."""
 
+import math
+
 from torchvision.transforms import v2
 
 from tl_helpers.errors import CourseError
@@ -64,9 +66,12 @@ def _single(name: str, size: int, strength: float, background: int) -> list[v2.T
     if name == "crop":
         return [v2.RandomResizedCrop(size, scale=(max(1 - strength, 0.1), 1.0), ratio=(0.85, 1.18), antialias=True)]
     linear, part = v2.InterpolationMode.BILINEAR, 0.5 * strength
+    # padded with background before a turn, else torchvision draws a fine grey line where the picture ends
+    if name == "turn":
+        pad, turn = math.ceil(0.21 * size), v2.RandomRotation(180 * strength**2, interpolation=linear, fill=background)
+        return [*_to_square(size), v2.Pad(pad, fill=background), turn, v2.CenterCrop(size)]
     changes = {
         "flip": lambda: v2.RandomHorizontalFlip(strength),
-        "turn": lambda: v2.RandomRotation(180 * strength**2, interpolation=linear, fill=background),
         "jitter": lambda: v2.ColorJitter(strength, strength, strength, 0.3 * strength),
         "blur": lambda: v2.GaussianBlur(2 * round(0.1 * size) + 1, (0.05, max(0.06, 0.1 * size * strength))),
         "erase": lambda: v2.RandomErasing(1.0, (0.02, max(0.03, part)), value=128),
