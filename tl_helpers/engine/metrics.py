@@ -32,7 +32,9 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
             gathered.append((_logits(model, inputs, len(labels), hardware), labels, weights))
     if not gathered:
         raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
-    in_order = getattr(batches, "in_order", lambda rows: rows)
+    in_order = getattr(batches, "in_order", None)
+    if not callable(in_order):  # torch's own DataLoader has an `in_order`, too: a switch
+        in_order = torch.Tensor.contiguous
     logits, labels, weights = (in_order(torch.cat(column)) for column in zip(*gathered, strict=True))
     check_labels(logits, labels)
     return logits, labels, weights
