@@ -89,12 +89,12 @@ def adabn(split: int) -> Iterator[dict]:
 
 def backbones(split: int) -> Iterator[dict]:
     """Two networks apart, joined early and late; the cell's type as a column, and guessed from the features."""
-    for name, size in (("emoji-google", 128), ("elpv", 128)):
+    for name in ("emoji-google", "elpv"):
         data = tl.data.load(name, split_seed=split)
         train, val, test = (torch.as_tensor(part) for part in (data.split.train, data.split.val, data.split.test))
         edges = fusion.AllStages(tl.load_backbone("vgg16_edges"))
-        blocks = {"Lite0": tl.features(tl.load_backbone("efficientnet_lite0"), data, size=size)}
-        blocks["edges"] = tl.features(edges, data, size=size)
+        blocks = {"Lite0": tl.features(tl.load_backbone("efficientnet_lite0"), data, size=SIZE)}
+        blocks["edges"] = tl.features(edges, data, size=96)
         blocks["both, early"] = torch.cat(list(blocks.values()), dim=1)
         if name == "elpv":
             kind = torch.nn.functional.one_hot(data.columns["type"]).float()
@@ -140,14 +140,14 @@ def svm():
 
 
 def finetune(split: int) -> Iterator[dict]:
-    """Rate, weight decay and augmentation of LP-FT on 20 labels a class at 64 px: 16 combinations, four epochs, 3 pruners.
+    """Rate, weight decay and augmentation of LP-FT on 10 labels a class at 64 px: 16 combinations, four epochs, 3 pruners.
 
     The pruned searches are replayed on the whole one's curves, which a training with the same seed draws again to the bit.
     """
     data = tl.data.load("emoji-google", split_seed=split)
     model, start, tests = classifier(data), time.process_time(), {}
     settings = {"trials": 16, "epochs": 4, "seed": split}
-    whole = search(model, data, SPACE, pruner="none", images=120, size=64, **settings)
+    whole = search(model, data, SPACE, pruner="none", images=60, size=64, **settings)
     seconds = round(time.process_time() - start, 1)
 
     def replay(model, data, recipe, *, each_epoch, **asked):
@@ -162,7 +162,7 @@ def finetune(split: int) -> Iterator[dict]:
         chosen = json.dumps(found.best.settings)
         if chosen not in tests:
             fresh = classifier(data)
-            tl.transfer(fresh, data, epochs=4, images=120, size=64, seed=split, **found.best.settings)
+            tl.transfer(fresh, data, epochs=4, images=60, size=64, seed=split, **found.best.settings)
             tests[chosen] = tl.evaluate(fresh, data.test).accuracy
         row = {"pruner": pruner, "epochs": found.spent, "trials": len(found.trials), "best": found.best.settings}
         row |= {
