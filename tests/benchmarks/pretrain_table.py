@@ -38,13 +38,14 @@ from tl_helpers.sources import root, write_atomically
 TABLE = root() / "data" / "results" / "pretrain.json"
 SEEDS = (0, 1, 2)
 KINDS = ("small_cnn", "small_gru", "small_attention", "small_resnet")
-LABELS = (1, 2, 5, 10, 20, 50, 100)
-SIZES = (100, 300, 1000, 3000, 10_000)
+LABELS = (1, 5, 20, 100)
+SIZES = (100, 400, 1600, 6400)
+STEPS = 300
 SETTINGS = {
     "source": "4,096 drawn digits, 8x8 (of which 72 % train)",
-    "pretraining": {"steps": 550, "batch": 32, "rates": {"small_attention": 1e-3, "others": 3e-3}},
+    "pretraining": {"steps": STEPS, "batch": 32, "rates": {"small_attention": 1e-3, "others": 3e-3}},
     "written digits": {"steps": 100, "batch": 32, "rate pretrained": 1e-3, "rate from random weights": 3e-3},
-    "simclr": {"epochs": 40, "batch": 128, "rate": 2e-3, "pixels": 32},
+    "simclr": {"epochs": 30, "batch": 128, "rate": 2e-3, "pixels": 32},
 }
 SPOILT = ("mirror", "upside-down", "black on white", "names exchanged", "random labels")
 PLAIN = {
@@ -78,7 +79,7 @@ def pretrained(kind: str, seed: int, source: str = "digits as they were inked", 
     drawn = drawn_characters(n, seed=seed + 100, **PLAIN[base])
     drawn = nb.spoil(drawn, source) if source in SPOILT else drawn
     model = nb.untrained(kind, len(drawn.classes), seed)
-    epochs = max(1, round(550 / -(-len(drawn.train) // 32)))
+    epochs = max(1, round(STEPS / -(-len(drawn.train) // 32)))
     rate = 1e-3 if kind == "small_attention" else 3e-3
     nb.teach(model, drawn.train, drawn.val, rate=rate, epochs=epochs, seed=seed)
     return model
@@ -141,7 +142,7 @@ def plan() -> list[tuple]:
         return [(function, dict(zip(values, row, strict=True))) for row in itertools.product(*values.values())]
 
     spoilt = ("nothing", *PLAIN, *SPOILT)
-    simclr_methods = ("pixels (16 × 16)", "untrained", "SimCLR, 10 epochs", "SimCLR, 40 epochs")
+    simclr_methods = ("pixels (16 × 16)", "untrained", "SimCLR, 30 epochs")
     found = []
     for kind in KINDS:
         found += runs(methods, kind=[kind], seed=SEEDS, labels=(0,), start=["drawn first"])
