@@ -3,11 +3,13 @@
     python tests/benchmarks/cloze_table.py baselines            clues alone, and the logistic ranker on all of them
     python tests/benchmarks/cloze_table.py words                the attention-sum reader from scratch
     python tests/benchmarks/cloze_table.py frozen               MiniLM frozen, states kept in data/cache, the head trained
+    python tests/benchmarks/cloze_table.py "frozen and clues"   the same head, and the eight clues added to its logits
     python tests/benchmarks/cloze_table.py fine-tuned           all of MiniLM trained, from the head that `frozen` trains
     … --kinds noun verb --folds 0 1 --seeds 0 --minutes 8       a part of it; it stops before a run that would outlast the minutes
 
 A run that is in the file already is not repeated, so the command goes on where it was stopped. A row holds the right answers
-by story. Nothing was chosen by test figures except how the ranker sees its clues (`ranked`), which favours the ranker.
+by story. How the ranker sees its clues (`ranked`) is the best of five ways by test figures, which favours the ranker. The head on
+frozen states was made smaller on the validation tales of folds 0 and 2, after a larger one had scored 0.303 on test tales.
 """
 
 import argparse
@@ -35,7 +37,8 @@ from tl_helpers.sources import atomic_path, cache_dir, path_of, root, write_atom
 PATH = root() / "data" / "results" / "cloze.json"
 SETTINGS = {
     "words": {"epochs": 5, "lr": 3e-3, "batch_size": 32},
-    "frozen": {"epochs": 12, "lr": 3e-3, "batch_size": 32},
+    "frozen": {"epochs": 8, "lr": 1e-3, "weight_decay": 0.1, "batch_size": 32},  # head: inner 32, dropout 0.5
+    "frozen and clues": {"epochs": 8, "lr": 1e-3, "weight_decay": 0.1, "batch_size": 32},  # weights of clues: lr 1e-2
     "fine-tuned": {"epochs": 2, "lr": 1e-4, "batch_size": 8},
 }
 SINGLE = {"most frequent": "count", "sliding window": "window", "bag similarity": "bag", "same left neighbour": "left"}
@@ -74,7 +77,42 @@ def frozen(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]
     """A head on states that were kept."""
     encode = kept_states(kind, hardware).__getitem__
     torch.manual_seed(seed)
-    return fitted(AttentionSum(384), encode, load_cloze(kind).fold(fold), SETTINGS["frozen"], seed, hardware)
+    return fitted(small_head(), encode, load_cloze(kind).fold(fold), SETTINGS["frozen"], seed, hardware)
+
+
+def frozen_and_clues(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+    """The head's logits and a weighted sum of the clues, trained together."""
+    states, (train, val, test) = kept_states(kind, hardware), load_cloze(kind).fold(fold)
+    table = {q: ranked(clues(q)[None])[0] for part in (train, val, test) for q in part.questions}
+    learnt = np.concatenate([table[question] for question in train.questions])
+    mean, spread = learnt.mean(0), learnt.std(0)
+
+    def encode(question):
+        return states[question] | {"clues": torch.from_numpy((table[question] - mean) / spread).float()}
+
+    torch.manual_seed(seed)
+    model, plan = HeadAndClues(), SETTINGS["frozen and clues"]
+    groups = [{"params": list(model.head.parameters()), "lr": plan["lr"]}]
+    groups += [{"params": list(model.weigh.parameters()), "lr": 1e-2, "weight_decay": 0.0}]
+    return fitted(model, encode, (train, val, test), plan, seed, hardware, groups=groups)
+
+
+class HeadAndClues(torch.nn.Module):
+    """AttentionSum plus one weight for each column of clues, at first 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.weigh = small_head(), torch.nn.Linear(2 * len(CLUES), 1, bias=False)
+        torch.nn.init.zeros_(self.weigh.weight)
+
+    def forward(self, inputs):
+        """Logits (b, 10)."""
+        return self.head(inputs) + self.weigh(inputs["clues"])[..., 0]
+
+
+def small_head() -> AttentionSum:
+    """Few numbers to learn from a thousand questions."""
+    return AttentionSum(384, inner=32, dropout=0.5)
 
 
 def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
@@ -82,20 +120,23 @@ def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, d
     parts = load_cloze(kind).fold(fold)
     torch.manual_seed(seed)
     reader = PieceReader(minilm())
+    reader.head = small_head()
     fitted(reader.head, kept_states(kind, hardware).__getitem__, parts, SETTINGS["frozen"], seed, hardware)
     checkpoint = root() / "runs" / f"cloze-{kind}-{fold}-{seed}.safetensors"
     faster = tl.pick_device(precision="bf16") if hardware.device.type == "cpu" else hardware
     return fitted(reader, pieces_encoder(minilm_tokenizer()), parts, SETTINGS["fine-tuned"], seed, faster, checkpoint)
 
 
-def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None) -> tuple[np.ndarray, dict]:
+def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, groups=None) -> tuple[np.ndarray, dict]:
     """Train on the first part, choose the epoch on the second, and answer the third: right (n,), and validation's figures."""
     plan = {key: value for key, value in settings.items() if key != "batch_size"}
     train, val, test = (
         ClozeBatches(part, encode, batch_size=settings["batch_size"], shuffle=part.role == "train", seed=seed)
         for part in parts
     )
-    result = tl.fit(model, train, val, Settings(**plan), hardware=hardware, seed=seed, checkpoint=checkpoint)
+    result = tl.fit(
+        model, train, val, Settings(**plan), hardware=hardware, seed=seed, checkpoint=checkpoint, groups=groups
+    )
     logits, labels, _ = predict(model, test, hardware)
     return (logits.argmax(1) == labels).numpy(), {"val": result.val["accuracy"], "best_epoch": result.best_epoch}
 
@@ -136,7 +177,7 @@ def by_story(kind: str, fold: int, right: np.ndarray) -> dict[str, list[int]]:
 def main() -> None:
     """Run what is missing; the file is written after every run."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["baselines", "words", "frozen", "fine-tuned", "states"])
+    parser.add_argument("what", choices=["baselines", *SETTINGS, "states"])
     parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--folds", nargs="+", type=int, default=range(FOLDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -157,7 +198,8 @@ def main() -> None:
         if asked.what == "baselines":
             answers, more = baselines(kind, fold, seed), {}
         else:
-            run = {"words": words, "frozen": frozen, "fine-tuned": fine_tuned}[asked.what]
+            named = {"words": words, "frozen": frozen, "frozen and clues": frozen_and_clues, "fine-tuned": fine_tuned}
+            run = named[asked.what]
             right, more = run(kind, fold, seed, hardware)
             answers = {asked.what: right}
         last = time.time() - start
@@ -166,7 +208,7 @@ def main() -> None:
             rows.append(row | more | {"seconds": round(last, 1), "stories": by_story(kind, fold, right)})
             print({key: value for key, value in rows[-1].items() if key != "stories"}, flush=True)
         table = {
-            "command": "python tests/benchmarks/cloze_table.py baselines (words, frozen, fine-tuned)",
+            "command": "python tests/benchmarks/cloze_table.py baselines (words, frozen, …)",
             "hardware": hardware.line(),
             "budget": "as in settings; fine-tuned in bf16 on a CPU",
             "date": datetime.date.today().isoformat(),
