@@ -96,7 +96,8 @@ def confusion(report, *, title: str = "") -> Figure:
     axes.tick_params(labelsize=13)
     axes.set(xlabel="what the network says", ylabel="what it is")
     figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
-    accuracy = f"accuracy {report.accuracy:.3f}, balanced {report.balanced_accuracy:.3f}, {report.n} pictures"
+    things = "documents" if hasattr(getattr(report, "images", None), "texts") else "pictures"
+    accuracy = f"accuracy {report.accuracy:.3f}, balanced {report.balanced_accuracy:.3f}, {report.n} {things}"
     figure.suptitle(f"{title}\n{accuracy}" if title else accuracy[0].upper() + accuracy[1:], fontsize=16)
     return figure
 

@@ -1,0 +1,85 @@
+"""Exercises of notebook 09: how rare a word is, the words that decided, a mean that leaves padding out."""
+
+import math
+from typing import Any
+
+import torch
+
+from tl_helpers.lessons.checks import ask, compare, exercise, need, tensor_from
+
+
+@exercise("09.1", start="In how many documents does each word occur? `(counts > 0).sum(dim=0)`.")
+def inverse_document_frequency(answer: Any) -> str:
+    """`answer`: idf(counts (n, words)) -> (words,), log((1 + n) / (1 + documents with the word)) + 1."""
+    counts = torch.tensor([[3, 0, 1, 0], [0, 0, 2, 0], [5, 1, 1, 0]])
+    before = counts.clone()
+    found = tensor_from(ask(answer, counts), (4,))
+    need(torch.equal(counts, before), "your function changes the counts it is given. Work on a copy.")
+    n, df, total = 3, (counts > 0).sum(0).double(), counts.sum(0).double()
+    right = ((1 + n) / (1 + df)).log() + 1
+    mistakes = [
+        (right - 1, "the logarithm is right. scikit-learn adds 1, so that a word in every document still counts."),
+        (
+            ((1 + n) / (1 + total)).log() + 1,
+            "you counted occurrences. Three times in one document is **one** document.",
+        ),
+        ((n / df).log() + 1, "without the 1 + in both places a word that occurs nowhere divides by zero."),
+        ((n / (1 + df)).log() + 1, "the document that is added below the line is added above it, too: 1 + n."),
+        (((1 + n) / (1 + df)).log10() + 1, "that is the logarithm to base 10; the natural one is meant, `torch.log`."),
+        (((1 + n) / (1 + df)).log2() + 1, "that is the logarithm to base 2; the natural one is meant, `torch.log`."),
+        (((1 + df) / (1 + n)).log() + 1, "it is turned round: a rare word should weigh **more**."),
+        ((1 + n) / (1 + df), "the logarithm is missing."),
+    ]
+    compare(found, right, mistakes, f"for a word in every document 1, in none {math.log(4) + 1:.4f}; check both ends.")
+    return "A word in all documents weighs 1, one that is in none of 4,706 would weigh 9.5."
+
+
+@exercise("09.2", start="A word's share in the logit is its value times its weight: `row * weights`. Then `.topk(k)`.")
+def evidence(answer: Any) -> str:
+    """`answer`: evidence(row (words,), weights (words,), k) -> the numbers of the k words that speak most for the class."""
+    row = torch.tensor([0.0, 0.5, 0.1, 0.4, 0.0, 0.3, 0.2])
+    weights = torch.tensor([9.0, 0.2, 3.0, 1.0, -8.0, -4.0, 2.0])
+    found = ask(answer, row.clone(), weights.clone(), 3)
+    need(hasattr(found, "__len__") and len(found) == 3, "for k = 3, three numbers of words are expected.")
+    found = tensor_from(found, (3,)).long().tolist()
+    share = row * weights
+    right = share.topk(3).indices.tolist()
+    hints = [
+        (
+            weights.topk(3).indices,
+            "these words weigh most in general. The first is not in this document at all: its value is 0.",
+        ),
+        (row.topk(3).indices, "these are the heaviest words of the document. For this class they need not speak."),
+        (share.abs().topk(3).indices, "you took the size without the sign: number 5 speaks **against** the class."),
+        (share.topk(3, largest=False).indices, "these speak most against the class."),
+    ]
+    for wrong, hint in hints:
+        need(sorted(found) != sorted(wrong.tolist()), hint)
+    need(sorted(found) == sorted(right), f"for the test document the answer is {right}; yours is {found}.")
+    need(found == right, f"the right words, in another order; the strongest comes first: {right}.")
+    return "That is an explanation that can be added up: all shares and the bias make the logit."
+
+
+@exercise("09.3", start="Multiply by `mask.unsqueeze(2)`, and padding is zero. What do you divide the sum by?")
+def masked_mean(answer: Any) -> str:
+    """`answer`: masked_mean(states (b, t, d), mask (b, t)) -> (b, d), the mean over the real tokens."""
+    draw = torch.Generator().manual_seed(9)
+    states = torch.randn(3, 5, 4, generator=draw)
+    mask = (torch.arange(5) < torch.tensor([5, 2, 1])[:, None]).long()
+    found = tensor_from(ask(answer, states.clone(), mask.clone()), (3, 4)).float()
+    weight = mask.unsqueeze(2).float()
+    total = (states * weight).sum(1)
+    right = total / weight.sum(1)
+    mistakes = [
+        (states.mean(1), "the padding is still in it. What is the mask for?"),
+        (total / 5, "padding adds nothing now, but you still divide by all positions. Divide by the **real** ones."),
+        (total, "that is the sum. Divide by how many real tokens there are."),
+        (total / weight.sum(), "divide each document by its own number of tokens: `mask.sum(dim=1)`."),
+        ((states * (1 - weight)).sum(1) / (1 - weight).sum(1).clamp(min=1), "that is the mean of the padding."),
+        ((states * weight).amax(1), "that is a maximum, and of zeros, too. A mean is asked for."),
+    ]
+    compare(found, right, mistakes, "the second document has two real tokens; is its row the mean of those two?", 1e-4)
+    longer = torch.cat([states, torch.full((3, 2, 4), 99.0)], 1)
+    again = tensor_from(ask(answer, longer, torch.nn.functional.pad(mask, (0, 2))), (3, 4)).float()
+    need(torch.allclose(again, right, atol=1e-4), "with two more positions of padding the answer changes.")
+    return "Padding may hold whatever it likes: nobody looks."
