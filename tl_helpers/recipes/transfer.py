@@ -82,9 +82,7 @@ def transfer(
     scratch: every layer of a backbone with random weights, at one rate: the control experiment.
 
     Args:
-        epochs: of training all layers; the probe needs none.
         lr: the head's peak rate; None takes the recipe's own, "auto" that of the learning-rate finder.
-        ema: keep a moving average of the weights, see `Settings`.
         size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
         augment: a name out of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each, as in "trivial+mixup"; or a
             transform as `data.augmentation` gives it.
@@ -93,40 +91,34 @@ def transfer(
         checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
         each_epoch: is given each epoch's row of the history, as in `fit`; `recipes.search` prunes by it.
 
-    Raises:
-        CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
+    Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
     _check(model, data, recipe)
-    _tell(model, recipe)
     start, hardware = time.perf_counter(), hardware or pick_device()
-    size = max_tokens or size or default_size(model.backbone)
+    size, folder = max_tokens or size or default_size(model.backbone), Path(checkpoint) if checkpoint else None
     model.trained_size, model.class_names = size, data.classes
-    folder = Path(checkpoint) if checkpoint else None
-    settings = Settings(
-        epochs,
-        RATES[recipe] if lr in (None, "auto") else lr,
-        weight_decay,
-        label_smoothing=label_smoothing,
-        ema=ema,
-        keep=KEEP,
-    )
-    parts = _parts(data, images, seed)
+    peak = RATES[recipe] if lr in (None, "auto") else lr
+    settings = Settings(epochs, peak, weight_decay, label_smoothing=label_smoothing, ema=ema, keep=KEEP)
+    parts, find = _parts(data, images, seed), lr == "auto"
     result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
-    result.made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": str(augment)}
-    result.made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
-    result.made |= {"hardware": hardware.line()}
+    result.made = _made(data, seed, images, augment, batch_size, rate_decay, settings, hardware)
     if recipe in ("probe", "lp-ft"):
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
-        find = lr == "auto"
-        _all_layers(
-            model, parts, settings, find, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
-        )
+        how = (settings, find, augment, rate_decay, batch_size, seed, hardware, folder)
+        _all_layers(model, parts, *how, result, each_epoch)
     result.seconds = time.perf_counter() - start
     if folder:
         result.checkpoint = folder / "model.safetensors"
         save_model(result, result.checkpoint)
     return result
+
+
+def _made(data, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
+    """What the figures of a training hang on."""
+    made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": str(augment)}
+    made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
+    return made | {"hardware": hardware.line()}
 
 
 def _tell(model, recipe) -> None:
@@ -241,6 +233,7 @@ def _check(model: nn.Module, data: "ImageSet", recipe: str) -> None:
     outputs = model.spec.get("classes")
     if outputs != len(data.classes):
         raise CourseError(f"The head has {outputs} outputs, {data.name} has {len(data.classes)} classes.")
+    _tell(model, recipe)
     random = model.backbone.source == "random"
     if recipe == "scratch" and not random:
         raise CourseError("The recipe 'scratch' starts from random weights: load_backbone(name, weights=None).")
