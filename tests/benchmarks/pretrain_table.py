@@ -1,6 +1,7 @@
 """Notebook 05's tables: what pretraining on drawn characters, or without labels, is worth. Every run is a row.
 
-    python tests/benchmarks/pretrain_table.py            all parts: methods, layers, size, sources, simclr
+    python tests/benchmarks/pretrain_table.py            all parts: methods, layers, sources, size, simclr,
+                                                         patience (ten times the steps)
     python tests/benchmarks/pretrain_table.py methods    one part
     python tests/benchmarks/pretrain_table.py --minutes 8
 
@@ -105,6 +106,15 @@ def methods(kind: str, labels: int, seed: int, start: str) -> float:
     return nb.accuracy(nb.adapt(nb.untrained(kind, 10, seed), few, data.val, rate=3e-3, seed=seed), data.test)
 
 
+def patience(kind: str, labels: int, seed: int, start: str, steps: int) -> float:
+    data = tl.data.load("digits", split_seed=seed)
+    few = data.train.few(labels, seed)
+    drawn_first = start == "drawn first"
+    model = copy.deepcopy(pretrained(kind, seed)) if drawn_first else nb.untrained(kind, 10, seed)
+    nb.adapt(model, few, data.val, rate=1e-3 if drawn_first else 3e-3, steps=steps, seed=seed)
+    return nb.accuracy(model, data.test)
+
+
 def layers(k: int, labels: int, seed: int) -> float:
     data = tl.data.load("digits", split_seed=seed)
     model = nb.first_stages(pretrained("small_cnn", seed), k, seed)
@@ -150,7 +160,9 @@ def plan() -> list[tuple]:
     found += runs(layers, seed=SEEDS, labels=(1, 10), k=range(5))
     found += runs(sources, source=spoilt, seed=SEEDS, labels=(0, 1, 10))
     found += runs(size, n=SIZES, seed=SEEDS, labels=(0, 1, 10))
-    return found + runs(simclr, method=simclr_methods, seed=SEEDS)
+    found += runs(simclr, method=simclr_methods, seed=SEEDS)
+    starts = ["from scratch", "drawn first"]
+    return found + runs(patience, kind=["small_attention"], seed=SEEDS, labels=(100, 5), start=starts, steps=[1000])
 
 
 def main() -> None:
