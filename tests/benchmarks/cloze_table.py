@@ -36,7 +36,7 @@ from tl_helpers.sources import atomic_path, cache_dir, path_of, root, write_atom
 
 PATH = root() / "data" / "results" / "cloze.json"
 SETTINGS = {
-    "words": {"epochs": 5, "lr": 3e-3, "batch_size": 32},
+    "words": {"epochs": 3, "lr": 3e-3, "batch_size": 32},
     "frozen": {"epochs": 8, "lr": 1e-3, "weight_decay": 0.1, "batch_size": 32},  # head: inner 32, dropout 0.5
     "frozen and clues": {"epochs": 8, "lr": 1e-3, "weight_decay": 0.1, "batch_size": 32},  # weights of clues: lr 1e-2
     "fine-tuned": {"epochs": 2, "lr": 1e-4, "batch_size": 8},
