@@ -96,8 +96,11 @@ def as_rows(features) -> np.ndarray:
             f"Clustering needs features of shape (rows, columns), one at least of each; found {rows.shape}."
         )
     rows = np.ascontiguousarray(rows, dtype=np.float32)
-    # a sum is quick, and finite only if all are; where it is not (it may overflow, too), each row is looked at
-    if not np.isfinite(rows.sum(dtype=np.float64)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = (
+            rows.sum()
+        )  # quick, and finite only if all are; where it is not (it may overflow, too), look at each row
+    if not np.isfinite(total):
         bad = np.flatnonzero(~np.isfinite(rows).all(1))
         if len(bad):
             raise CourseError(
