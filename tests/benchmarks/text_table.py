@@ -96,7 +96,9 @@ def add(part: str, row: dict) -> None:
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
         table, what = read(), {k: row.get(k) for k in ("set", "row", "seed", "split", "per_class", "draw")}
-        if any(what == {k: old.get(k) for k in what} and old.get("settings") == row.get("settings") for old in table[part]):
+        if any(
+            what == {k: old.get(k) for k in what} and old.get("settings") == row.get("settings") for old in table[part]
+        ):
             return  # another command was faster
         table[part].append({**row, "hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()})
         head = {"command": "python tests/benchmarks/text_table.py SET ROW …", "budget": "full: whole sets"}

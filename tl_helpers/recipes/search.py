@@ -74,12 +74,21 @@ class Search:
 
 
 def search_features(
-    model, rows: Tensor, images: "ImageSet", space: Space, *, method: str = "grid", folds: int = 3, seed: int = 0
+    model,
+    rows: Tensor,
+    images: "ImageSet",
+    space: Space,
+    *,
+    method: str = "grid",
+    factor: int = 3,
+    folds: int = 3,
+    seed: int = 0,
 ) -> Search:
     """Search a scikit-learn model's settings on kept features by cross-validation within one set.
 
-    grid: every combination of `space` on every row. halving: all combinations on a few rows, the best third of them on
-    three times as many, and so on (Jamieson and Talwalkar, 2016; scikit-learn's HalvingGridSearchCV).
+    grid: every combination of `space` on every row. halving: all combinations on a few rows, the best 1 / `factor` of
+    them on `factor` times as many, and so on (Jamieson and Talwalkar, 2016; scikit-learn's HalvingGridSearchCV). The last
+    round may end well below all rows; look at the winner's `at`.
 
     Args:
         model: an estimator or a pipeline; the keys of `space` are its parameters.
@@ -97,7 +106,7 @@ def search_features(
         raise CourseError(
             f"Found {len(rows)} rows for {len(images)} images, and the method {method!r} (grid, halving)."
         )
-    halving = {"factor": 3, "random_state": seed} if method == "halving" else {}
+    halving = {"factor": factor, "random_state": seed} if method == "halving" else {}
     kind = HalvingGridSearchCV if halving else GridSearchCV
     searcher = kind(model, dict(space), cv=Folds(folds, shuffle=True, random_state=seed), **halving)
     groups = range(len(rows)) if images.groups is None else images.groups.numpy()
