@@ -24,7 +24,7 @@ def small_bert():
 
 @pytest.fixture(scope="module")
 def part():
-    return load_cloze("noun").subset(range(0, 1720, 100), "train")
+    return load_cloze("noun").subset(range(0, 1720, 250), "train")
 
 
 @pytest.fixture(scope="module")
