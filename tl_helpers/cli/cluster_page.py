@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-STYLE = """body{font:16px/1.5 sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
+STYLE = """pre{white-space:pre-wrap}body{font:16px/1.5 sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
 table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
 figure{display:inline-block;margin:4px;width:84px;font-size:12px;line-height:1.2;vertical-align:top;overflow-wrap:anywhere}
 figure img{width:80px;height:80px;object-fit:contain;border:1px solid #ddd}h2{margin-top:2.5rem}
