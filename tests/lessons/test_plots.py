@@ -10,9 +10,12 @@ from PIL import Image
 from small_sets import image_set, report
 
 import tl_helpers as tl
+from tl_helpers.data.cloze import BLANK, Question
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons import plots
 from tl_helpers.lessons.plots import canvas
+from tl_helpers.recipes import clustering
+from tl_helpers.recipes.search import Search, Trial
 
 HISTORY = [
     {
@@ -31,6 +34,9 @@ RUNS = [
     for x in (1, 5, 20)
     for seed in range(3)
 ]
+
+SEARCH = Search("epochs", [Trial(0, {}, [1, 2], [0.5, 0.6], seconds=1.0), Trial(1, {}, [1], [0.4], True, 1.0)])
+QUESTION = Question(0, (("The", "king", "slept", "."),) * 20, ("A", BLANK, "woke", "."), "king", ("king", "queen"))
 
 
 def texts() -> str:
@@ -55,8 +61,12 @@ def test_every_figure_returns_nothing_and_is_small(google, twitter):
         "learning_curve": lambda: plots.learning_curve(RUNS, chance=0.17),
         "filters": lambda: plots.filters(torch.randn(96, 3, 11, 11)),
         "feature_maps": lambda: plots.feature_maps({"stem": torch.rand(1, 32, 20, 20), "top": torch.rand(3, 4, 4)}),
+        "maps": lambda: plots.maps({"PCA": {"xy": torch.rand(40, 2), "labels": google.labels}}, names=google.classes),
+        "cluster_faces": lambda: plots.cluster_faces(google, clustering.fit(google.images.flatten(1).float(), 3)),
+        "reading": lambda: plots.reading(QUESTION, [1 / len(QUESTION.places())] * len(QUESTION.places())),
+        "trials": lambda: plots.trials(SEARCH),
     }
-    assert set(draws) == set(plots.__all__) - {"grad_cam", "grad_cam_maps"}
+    assert set(draws) == set(plots.__all__) - {"grad_cam", "grad_cam_maps", "LiveTrials"}
     for name, draw in draws.items():
         plt.close("all")
         assert draw() is None, name
