@@ -1,8 +1,10 @@
 """Clustering: scikit-learn's own answers, a clear sentence where none can be right, and the same clusters every time."""
 
+import importlib.machinery
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -188,11 +190,35 @@ def test_a_mixture_is_fitted_on_a_named_sample():
     assert SAMPLE == 100_000
 
 
-def test_a_mixture_on_a_device_says_what_it_needs(monkeypatch):
+def test_without_what_a_gpu_needs_the_cpu_does_it_and_says_so(monkeypatch):
     monkeypatch.delenv("SCIPY_ARRAY_API", raising=False)
-    with pytest.raises(CourseError, match="SCIPY_ARRAY_API=1"):
-        fit(heaps()[0], 2, "gmm", device="cuda")
-    assert fit(heaps()[0], 2, "kmeans", device="cuda").k == 2  # stays where scikit-learn can do it
+    for method, lacks in (("gmm", "SCIPY_ARRAY_API=1"), ("kmeans", "cuML")):
+        found = fit(heaps()[0], 2, method, device="cuda")
+        assert lacks in found.notes[0] and (found.labels == fit(heaps()[0], 2, method).labels).all()
+    assert fit(heaps()[0], 2, "minibatch", device="cuda").notes == ()
+
+
+def test_kmeans_on_a_gpu_is_asked_of_cuml(monkeypatch):
+    """Who is asked, and with what; scikit-learn stands in, since no GPU is needed to see that."""
+    asked = []
+
+    class StandIn(KMeans):
+        def __init__(self, n_clusters, n_init, random_state, output_type):
+            asked.append((n_clusters, n_init, random_state, output_type))
+            super().__init__(n_clusters, n_init=n_init, random_state=random_state)
+            self.output_type = output_type
+
+    cluster = types.ModuleType("cuml.cluster")
+    cluster.KMeans = StandIn
+    whole = types.ModuleType("cuml")
+    whole.__spec__ = importlib.machinery.ModuleSpec("cuml", None)
+    monkeypatch.setitem(sys.modules, "cuml", whole)
+    monkeypatch.setitem(sys.modules, "cuml.cluster", cluster)
+    found = fit(heaps()[0], 3, "kmeans", seed=5, device="cuda")
+    assert asked == [(3, 4, 5, "numpy")] and isinstance(found.model, StandIn) and found.notes == ()
+    assert (found.labels == fit(heaps()[0], 3, "kmeans", seed=5).labels).all()
+    fit(heaps()[0], 3, "kmeans", device="cpu")
+    assert len(asked) == 1
 
 
 def test_torch_tensors_give_the_mixture_of_numpy_arrays():

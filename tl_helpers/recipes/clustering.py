@@ -8,6 +8,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import numpy as np
 import sklearn
@@ -154,7 +155,9 @@ def fit(
     Args:
         points: (n, columns) as `prepare` gives them; a mixture takes at most 50 columns.
         covariance: of a mixture: "full", "tied" (one for all), "diag" or "spherical".
-        device: where a mixture is fitted; a GPU needs the variable SCIPY_ARRAY_API=1. K-means stays on the CPU.
+        device: a CUDA device fits K-means by RAPIDS' cuML where that is installed, and a mixture by scikit-learn's array
+            API where the variable SCIPY_ARRAY_API is 1; there, equal seeds need not give the same bits. All else, and what
+            lacks one of these (`notes` says so), runs on the CPU.
 
     Raises:
         CourseError: k is not between 1 and the number of different rows, values that are not finite, an unknown method.
@@ -168,7 +171,8 @@ def fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "MiniBatchKMeans is known", UserWarning)
-        _learn(model, rows if len(learnt) == len(rows) else rows[learnt], device)
+        model, note = _fitted(model, rows if len(learnt) == len(rows) else rows[learnt], device)
+    notes += [note] if note else []
     if not getattr(model, "converged_", True):
         notes.append(f"The mixture still moved after {model.max_iter} steps.")
     own = model.predict(rows) if method == "gmm" else model.labels_
@@ -217,14 +221,23 @@ def _model(k: int, method: str, seed: int, restarts: int, covariance: str, rows:
     return GaussianMixture(k, covariance_type=covariance, n_init=restarts, reg_covar=floor, random_state=seed)
 
 
-def _learn(model, rows: np.ndarray, device) -> None:
-    """Fit in place. A mixture on a GPU goes through scikit-learn's array API, and comes back as NumPy arrays."""
-    if device is None or not isinstance(model, GaussianMixture) or torch.device(device).type == "cpu":
-        model.fit(rows)
-        return
-    if not os.environ.get("SCIPY_ARRAY_API"):
-        raise CourseError("A mixture on a GPU needs SCIPY_ARRAY_API=1 in the environment before Python starts.")
-    on_device(model, rows, torch.device(device))
+def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
+    """The fitted model, and what a reader has to know: a mixture stays scikit-learn's, K-means on a GPU is cuML's."""
+    lacks = ""
+    if device is not None and torch.device(device).type == "cuda":
+        if isinstance(model, GaussianMixture):
+            if os.environ.get("SCIPY_ARRAY_API"):
+                on_device(model, rows, torch.device(device))
+                return model, ""
+            lacks = "SCIPY_ARRAY_API=1 in the environment before Python starts"
+        elif isinstance(model, KMeans):
+            if find_spec("cuml"):
+                from cuml.cluster import KMeans as OnGPU
+
+                own = {name: getattr(model, name) for name in ("n_clusters", "n_init", "random_state")}
+                return OnGPU(**own, output_type="numpy").fit(rows), ""
+            lacks = "cuML installed"
+    return model.fit(rows), f"Fitted on the CPU: the GPU needs {lacks}." if lacks else ""
 
 
 def on_device(model: GaussianMixture, rows: np.ndarray, device: torch.device) -> None:
