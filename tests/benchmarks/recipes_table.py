@@ -17,6 +17,8 @@ import json
 import resource
 import sys
 
+from sklearn.metrics import roc_auc_score
+
 import tl_helpers as tl
 from tl_helpers.sources import root, write_atomically
 
@@ -38,6 +40,8 @@ PLANS = {
         "recipes": {
             "probe": {"epochs": 1, "size": 128},
             "lp-ft": {"epochs": 4, "size": 128, "augment": "cells", "lr": 1e-3, "rate_decay": 0.7},
+            "probe, 300 px": {"recipe": "probe", "epochs": 1, "size": 300},
+            "probe, blocks": {"recipe": "probe", "split": "blocks", "epochs": 1, "size": 128},
         },
     },
 }
@@ -45,18 +49,28 @@ PLANS = {
 
 def one_run(plan: dict, recipe: str, seed: int) -> dict:
     """Train once on the split drawn by `seed`; the figures on val, test and, where there is one, the target's test."""
-    settings = plan["recipes"][recipe]
-    data = tl.data.load(plan["source"], split_seed=seed)
+    settings = {"recipe": recipe, **plan["recipes"][recipe]}
+    split, tta = settings.pop("split", None), settings.pop("tta", None)
+    data = tl.data.load(plan["source"], split_seed=seed, **({"split": split} if split else {}))
     tl.seed_everything(seed)
     backbone = tl.load_backbone("efficientnet_lite0", weights=None if recipe == "scratch" else "default")
     model = tl.attach_head(backbone, tl.heads.linear(len(data.classes)))
-    result = tl.transfer(model, data, recipe, seed=seed, **settings)
+    result = tl.transfer(model, data, seed=seed, **settings)
     row = {"recipe": recipe, "split": seed, "seed": seed, "val": result.val, "seconds": round(result.seconds, 1)}
-    row["test"] = tl.evaluate(model, data.test).figures
+    row["chance"] = max(data.test.class_counts().values()) / len(data.test)
+    row["test"] = figures(tl.evaluate(model, data.test))
+    if tta:
+        row["tta"] = figures(tl.evaluate(model, data.test, tta=tta))
     if plan["target"]:
         row["target"] = tl.evaluate(model, tl.data.load(plan["target"], split_seed=seed).test).figures
     row["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return row
+
+
+def figures(report) -> dict:
+    """The figures of a report; with two classes the area under the ROC curve too."""
+    two = report.probabilities.shape[1] == 2
+    return report.figures | ({"auc": roc_auc_score(report.labels, report.probabilities[:, 1])} if two else {})
 
 
 def main(name: str) -> None:

@@ -62,7 +62,7 @@ def test_lora_begins_as_the_same_network_trains_only_adapters_and_merges(few, pr
 
 
 def test_lora_says_where_it_finds_nothing_to_adapt():
-    with pytest.raises(CourseError, match="no linear layer called query or value"):
+    with pytest.raises(CourseError, match="no layer called query or value"):
         add_lora(attach_head(text_encoder("gru", 50), heads.linear(2)))
 
 

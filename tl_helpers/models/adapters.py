@@ -10,20 +10,21 @@ from .heads import Classifier
 def add_lora(
     model: Classifier, rank: int = 8, *, alpha: int = 16, targets: tuple[str, ...] = ("query", "value")
 ) -> None:
-    """Freeze the backbone and put an adapter of `rank` beside each linear layer called one of `targets`; the head learns.
+    """Freeze the backbone and put an adapter of `rank` beside each layer called one of `targets`; the head learns.
 
-    In place. An adapter begins as zero, so the model computes what it computed before.
+    In place. Such a layer is linear ("query", "value" in a transformer) or a convolution ("conv_pw", "conv_pwl" in
+    EfficientNet). An adapter begins as zero, so the model computes what it computed before.
 
     Raises:
         CourseError: the backbone has no layer of such a name.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    linear = [name for name, module in model.backbone.named_modules() if isinstance(module, nn.Linear)]
-    if not {name.rpartition(".")[2] for name in linear} & set(targets):
-        raise CourseError(
-            f"{model.backbone.name} has no linear layer called {' or '.join(targets)}; it has {linear[:8]}."
-        )
+    kinds = (nn.Linear, nn.Conv2d)
+    layers = [name.rpartition(".")[2] for name, module in model.backbone.named_modules() if isinstance(module, kinds)]
+    if not set(layers) & set(targets):
+        names = ", ".join(list(dict.fromkeys(layers))[:8])
+        raise CourseError(f"{model.backbone.name} has no layer called {' or '.join(targets)}; it has {names}.")
     freeze(model.backbone)
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets)), model.backbone)
     unfreeze(model.head)

@@ -1,4 +1,4 @@
-"""Exercises of notebook 07: an honest accuracy, a rate a stage, a fair score for rare classes, who may choose."""
+"""Exercises of notebook 07: an honest accuracy, a rate a stage, a fair score, who may choose, a peak rate, an average."""
 
 from typing import Any
 
@@ -136,3 +136,53 @@ def choose(answer: Any) -> str:
         "given other runs the answer should be another one: is the name written in by hand?",
     )
     return "And the number to report is its test score, 0.85, though another run has a higher one."
+
+
+@exercise("07.5", start="First pick the rates whose loss is at most `1.1 * min(losses)`; of those the largest counts.")
+def suggest(answer: Any) -> str:
+    """`answer`: suggest(rates rising, losses) -> a third of the largest rate within a tenth of the lowest loss."""
+    rates = [1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0]
+    losses = [1.80, 1.78, 1.40, 1.05, 1.00, 1.08, 2.00, 5.00]
+    found = number_from(ask(answer, list(rates), list(losses)))
+    mistakes = [
+        (0.1, "that is the edge itself. Stay below it: a third of it is asked for."),
+        (0.03, "that is the rate of the lowest loss. A higher one was within a tenth of it; and take a third."),
+        (
+            0.01,
+            "that is a third of the rate with the lowest loss. A higher rate was still within a tenth of that loss.",
+        ),
+        (0.01 / 3, "that is the **smallest** rate within a tenth of the lowest loss. The largest is asked for."),
+        (1e-3, "that is where the loss falls fastest. A probed head has no such place: go by the lowest loss."),
+        (1 / 3, "that is a third of the largest rate tried, whose loss has exploded: look at the losses."),
+        (1.08, "that is a loss. The rate that belongs to it is asked for."),
+        (5, "that is a place in the list. Return the rate that stands there, divided by three."),
+    ]
+    compare(found, 0.1 / 3, mistakes, f"up to a rate of 0.1 the loss is within a tenth of 1.00; yours is {found:.4g}.")
+    rising = number_from(ask(answer, [1e-4, 1e-3, 1e-2, 1e-1], [0.50, 0.52, 0.54, 1.9]))
+    need(
+        close(rising, 0.01 / 3),
+        f"of the losses 0.50, 0.52, 0.54, 1.9 the first three are within a tenth of the lowest, so 0.01 / 3; yours is {rising:.4g}.",
+    )
+    return "It works for a random head, whose loss falls first, and for a probed one, whose loss can only rise."
+
+
+@exercise("07.6", start="Begin with `mean = values[0]`, and go through `values[1:]` with one line.")
+def average(answer: Any) -> str:
+    """`answer`: average(values, share) -> their exponential moving average, which starts as the first."""
+    values = [1.0, 3.0, 2.0, 6.0]
+    found = ask(answer, list(values), 0.9)
+    need(not isinstance(found, list), "one number is expected: the average after the last value.")
+    found = number_from(found)
+    mistakes = [
+        (1.0959, "you began at zero, and the average still carries that zero. Begin as the first value."),
+        (5.608, "the shares are the wrong way round: `share` belongs to the average so far."),
+        (3.0, "that is the plain mean, in which all values weigh alike. The later ones should count, a little each."),
+        (6.0, "that is the last value. The average so far has to count too."),
+        (1.0, "that is the first value. Is the new value ever added?"),
+        (1.2, "that is the average after the second value. `return` after the loop, not inside it."),
+        (10.959, "the new value gets `1 - share`, else the average grows with every step."),
+    ]
+    compare(found, 1.752, mistakes, f"1, then 1.2, then 1.28, then 1.752; yours is {found:.4g}.")
+    need(close(number_from(ask(answer, list(values), 0.5)), 4.0), "with a share of 0.5 it is 4. Is `share` used?")
+    need(close(number_from(ask(answer, [2.0], 0.9)), 2.0), "the average of one value is that value.")
+    return "`fit(…, Settings(ema=0.9))` does this with every weight of the network, after each step."
