@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
+from tl_helpers.engine.metrics import calibration_error, drawers
 from tl_helpers.lessons.checks import verdict
 
 
@@ -109,3 +110,19 @@ def test_wrong_answers_get_their_own_hint(number, answer, hint):
     found = verdict(number, answer)
     assert found.outcome == "not yet"
     assert hint in found.message
+
+
+@pytest.mark.parametrize("bins", [1, 4, 10])
+def test_the_error_of_the_package_is_the_one_asked_for(bins):
+    draw = torch.Generator().manual_seed(0)
+    probabilities = (2 * torch.randn(300, 5, generator=draw)).softmax(1)
+    labels = torch.randint(0, 5, (300,), generator=draw)
+    assert calibration_error(probabilities, labels, bins) == pytest.approx(ece(probabilities, labels, bins), abs=1e-5)
+    assert drawers(probabilities, labels, bins)[:, 2].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_who_is_as_sure_as_right_has_no_error():
+    probabilities = torch.tensor([[0.75, 0.25]] * 4 + [[1.0, 0.0]] * 2)
+    labels = torch.tensor([0, 0, 0, 1, 0, 0])
+    assert calibration_error(probabilities, labels) == pytest.approx(0, abs=1e-6)
+    assert calibration_error(probabilities, 1 - labels) == pytest.approx(2 / 3, abs=1e-6)

@@ -64,6 +64,7 @@ def test_every_figure_returns_nothing_and_is_small(google, twitter):
         "maps": lambda: plots.maps({"PCA": {"xy": torch.rand(40, 2), "labels": google.labels}}, names=google.classes),
         "cluster_faces": lambda: plots.cluster_faces(google, clustering.fit(google.images.flatten(1).float(), 3)),
         "reading": lambda: plots.reading(QUESTION, [1 / len(QUESTION.places())] * len(QUESTION.places())),
+        "reliability": lambda: plots.reliability({"a head": (whole.probabilities, whole.labels)}, title="How sure?"),
         "trials": lambda: plots.trials(SEARCH),
     }
     assert set(draws) == set(plots.__all__) - {"grad_cam", "grad_cam_maps", "LiveTrials"}
@@ -177,6 +178,15 @@ def test_learning_curve_has_mean_and_standard_deviation():
     assert "no spread" in texts()
     with pytest.raises(CourseError, match="no rows"):
         plots.learning_curve([])
+
+
+def test_reliability_says_how_sure_and_how_right():
+    sure = torch.tensor([[0.95, 0.05]] * 4 + [[0.45, 0.55]] * 4)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
+    plots.reliability({"a head": (sure, labels)}, note="eight answers")
+    axes = plt.gcf().axes[0]
+    assert np.allclose(axes.lines[1].get_xydata(), [[0.55, 1.0], [0.95, 0.75]], atol=1e-6)
+    assert "a head: ECE 0.325" in texts() and "eight answers" in texts()
 
 
 def test_filters_of_any_depth():

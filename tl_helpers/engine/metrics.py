@@ -75,6 +75,28 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
     }
 
 
+def drawers(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Tensor:
+    """Answers sorted into `bins` drawers of equal width by how sure they are; only drawers that hold some.
+
+    Args:
+        probabilities: float32 (n, classes). labels: int64 (n,).
+
+    Returns:
+        float32 (drawers, 3): mean confidence, share of right answers, share of all answers that lie there.
+    """
+    sure, said = probabilities.max(dim=1)
+    place = (sure * bins).long().clamp(max=bins - 1)
+    columns = torch.ones_like(sure), sure, (said == labels).float()
+    counts, sums, hits = (torch.bincount(place, column, bins) for column in columns)
+    return torch.stack([sums / counts, hits / counts, counts / len(labels)], dim=1)[counts > 0]
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 10) -> float:
+    """Expected calibration error (Naeini et al., 2015): the drawers' |accuracy - confidence|, weighted by samples."""
+    sure, right, share = drawers(probabilities, labels, bins).unbind(dim=1)
+    return float((share * (right - sure).abs()).sum())
+
+
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """CourseError where a label has no logit (the head was made for fewer classes than the data has), or is no distribution."""
     if logits.ndim != 2:

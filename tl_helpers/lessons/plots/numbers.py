@@ -7,7 +7,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from tl_helpers.engine.metrics import calibration_error, drawers
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons.plots.canvas import MARKERS, PALETTE, QUIET, WIDTH, footnote, short, shown
 
@@ -145,6 +147,29 @@ def learning_curve(
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     band = f"Band: ± one standard deviation over up to {most} runs." if most > 1 else "A single run each: no spread."
     footnote(figure, f"{band} {note}".strip())
+    return figure
+
+
+@shown
+def reliability(
+    answers: Mapping[str, tuple[Tensor, Tensor]], *, bins: int = 10, title: str = "", note: str = ""
+) -> Figure:
+    """How often answers are right against how sure they are, a line a name; a dot is as large as its drawer is full.
+
+    `answers` holds (probabilities (n, classes), labels (n,)) by name. ECE, the expected calibration error, stands in the
+    legend.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 5.4))
+    axes.plot([0, 1], [0, 1], "--", color=QUIET, label="calibrated")
+    for colour, (name, (probabilities, labels)) in zip(PALETTE, answers.items(), strict=False):
+        sure, right, share = drawers(probabilities, labels, bins).numpy().T
+        error = calibration_error(probabilities, labels, bins)
+        axes.plot(sure, right, color=colour, label=f"{name}: ECE {error:.3f}")
+        axes.scatter(sure, right, s=900 * share, color=colour, alpha=0.7)
+    axes.set(xlabel="how sure it says it is", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title(title, loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=13)
+    footnote(figure, note)
     return figure
 
 
