@@ -3,7 +3,7 @@
     python tests/benchmarks/text_labels.py curve     TF-IDF and a probe on frozen MiniLM, 1 … all labels a class, five draws
     python tests/benchmarks/text_labels.py lm        language models of 20NG's training text, and one of R52's (20 minutes)
     python tests/benchmarks/text_labels.py starts    one GRU, ten labels a class: random, word vectors, language model
-    python tests/benchmarks/text_labels.py minilm    MiniLM frozen, fine-tuned, LoRA, contrastive; ten labels a class
+    python tests/benchmarks/text_labels.py minilm    MiniLM frozen, fine-tuned in three ways, contrastive; ten labels a class
 
 Each writes data/results/text_<plan>.json after each run and leaves out what is there, so it goes on where it was stopped;
 `--minutes` stops it before a run that it has no time for. Few labels are drawn from the training part (85 %), draw by draw the
@@ -60,7 +60,7 @@ def scores(logits, labels, clean) -> dict:
 def look(model, texts, tokenizer, hardware) -> torch.Tensor:
     """Logits of every text, in the set's order."""
     batches = tokens.TextBatches(texts, tokenizer, batch_size=64, max_tokens=MAX_TOKENS)
-    return batches.in_order(predict(model, batches, hardware)[0])
+    return predict(model, batches, hardware)[0]
 
 
 def clean(data) -> torch.Tensor:
@@ -172,15 +172,25 @@ def _places(whole, few) -> torch.Tensor:
 LM = {"dim": 128, "vocabulary": 5000, "batch_size": 16, "length": 64, "batches": 150, "epochs": 10, "lr": 8e-3}
 
 
-READ = (("gru", "20newsgroups"), ("transformer", "20newsgroups"), ("gru", "reuters-r52"))
+READ = (  # the network, what it reads, where its word vectors begin
+    ("gru", "20newsgroups", "random"),
+    ("transformer", "20newsgroups", "random"),
+    ("gru", "reuters-r52", "random"),
+    ("gru", "20newsgroups", "word vectors"),
+)
 
 
-def lm_file(kind: str, text: str = "20newsgroups"):
-    return cache_dir() / "language_model" / f"{text}-{kind}.safetensors"
+def lm_file(kind: str, text: str, begin: str):
+    return cache_dir() / "language_model" / f"{text}-{kind}-{begin.replace(' ', '-')}.safetensors"
 
 
 def news_tokenizer(news):
     return tokens.word_tokenizer(news.train.texts, LM["vocabulary"])
+
+
+def counted(news, tokenizer) -> torch.Tensor:
+    """Word vectors of length about one by counting in 20 Newsgroups' training text; random ones have this length on average."""
+    return ppmi_vectors(tokens.encode(news.train.texts, tokenizer, 10**6), LM["vocabulary"], LM["dim"])
 
 
 def lm(rows: list[dict]) -> Iterator[dict]:
@@ -188,19 +198,28 @@ def lm(rows: list[dict]) -> Iterator[dict]:
     tokenizer = news_tokenizer(news)
     common = {"batch_size": LM["batch_size"], "length": LM["length"]}
     val = TokenStream(news.val, tokenizer, batches=8, **common)
-    for kind, read in READ:  # always the words of 20 Newsgroups, and its validation part to look at
-        if there(rows, kind=kind, text=read):
+    for kind, read, begin in READ:  # always the words of 20 Newsgroups, and its validation part to look at
+        if there(rows, kind=kind, text=read, begin=begin):
             continue
         tl.seed_everything(0)
         model = language_model(kind, tokenizer, dim=LM["dim"])
+        if begin == "word vectors":
+            model.encoder.embedding.weight.data.copy_(counted(news, tokenizer))
         train = TokenStream(load(read).train, tokenizer, batches=LM["batches"], shuffle=True, **common)
         rate = LM["lr"] if kind == "gru" else LM["lr"] / 4
         settings = Settings(LM["epochs"], lr=rate, warmup=0.1, keep="last")
-        kept = cache_dir() / "language_model" / f"training-{read}-{kind}.safetensors"
+        kept = cache_dir() / "language_model" / f"training-{read}-{kind}-{begin[:4]}.safetensors"
         done = tl.fit(model, train, val, settings, hardware=hardware, checkpoint=kept)
-        files.save(lm_file(kind, read), model.state_dict(), {"kind": kind, **LM})
+        files.save(lm_file(kind, read, begin), model.state_dict(), {"kind": kind, **LM})
         words = LM["batch_size"] * LM["length"] * LM["batches"]
-        row = {"kind": kind, "text": read, "words_an_epoch": words, "lr": rate, "hardware": hardware.line()}
+        row = {
+            "kind": kind,
+            "text": read,
+            "begin": begin,
+            "words_an_epoch": words,
+            "lr": rate,
+            "hardware": hardware.line(),
+        }
         row["perplexity"] = [round(perplexity(r["val_loss"]), 1) for r in done.history]
         yield row | {"seconds": [round(r["seconds"], 1) for r in done.history]}
 
@@ -209,13 +228,17 @@ def lm(rows: list[dict]) -> Iterator[dict]:
 
 
 STARTS = {"epochs": 16, "rates": (3e-3, 1e-2), "labels": 10}
-PRETRAINED = {"language model": "20newsgroups", "language model of Reuters": "reuters-r52"}
+PRETRAINED = {
+    "language model": READ[0],
+    "language model of Reuters": READ[2],
+    "word vectors, then language model": READ[3],
+}
 
 
 def start_from(start: str, news, tokenizer, vectors):
     model = language_model("gru", tokenizer, dim=LM["dim"])
     if start in PRETRAINED:
-        model.load_state_dict(files.load(lm_file("gru", PRETRAINED[start]))[0])
+        model.load_state_dict(files.load(lm_file(*PRETRAINED[start]))[0])
     if start == "word vectors":  # both as long as the embedding's own, so that the reader sees inputs of the same size
         model.encoder.embedding.weight.data.copy_(vectors)
     return attach_head(model.encoder, heads.linear(len(news.classes)))
@@ -224,7 +247,7 @@ def start_from(start: str, news, tokenizer, vectors):
 def starts(rows: list[dict]) -> Iterator[dict]:
     news, hardware = load("20newsgroups"), tl.pick_device()
     tokenizer = news_tokenizer(news)
-    vectors = ppmi_vectors(tokens.encode(news.train.texts, tokenizer, 10**6), LM["vocabulary"], LM["dim"])
+    vectors = counted(news, tokenizer)
     unlike, every = clean(news), EVERY["20newsgroups"]
 
     def run(start, rate, draw):
@@ -273,6 +296,7 @@ def mean_vector(texts, tokenizer, vectors) -> torch.Tensor:
 
 MINILM = {
     "frozen": {},
+    "lp-ft": {"lr": 1e-4, "rate_decay": 0.9},
     "fine-tune": {"lr": 1e-4, "rate_decay": 0.9},
     "lora": {"lr": 2e-3, "rate_decay": 1.0},
     "contrast": {"lr": 1e-4},
@@ -288,15 +312,13 @@ def minilm_run(data, test, method: str, labels: int, draw: int, hardware) -> tor
     few, tokenizer, asked = part_of(data.train, labels, draw), tokens.minilm_tokenizer(), MINILM[method]
     encoder, common = load_text_encoder("minilm"), {"tokenizer": tokenizer, "max_tokens": MAX_TOKENS}
     model = attach_head(encoder, heads.linear(len(data.classes)))
-    if method == "frozen":
-        rows = look(encoder, few, tokenizer, hardware)
-        model.head.load_state_dict(probe((rows, few.labels), classes=len(data.classes)).state_dict())
-        return look(model, test, tokenizer, hardware)
     if method == "contrast":
         steps = EPOCHS[labels] * len(few) // (2 * len(data.classes))  # each text as often as in fine-tuning
         contrast(encoder, few, steps=steps, lr=asked["lr"], seed=draw, hardware=hardware)
+    if method in ("frozen", "contrast", "lp-ft"):
         rows = look(encoder, few, tokenizer, hardware)
         model.head.load_state_dict(probe((rows, few.labels), classes=len(data.classes)).state_dict())
+    if method in ("frozen", "contrast"):
         return look(model, test, tokenizer, hardware)
     if method == "lora":
         add_lora(model)
