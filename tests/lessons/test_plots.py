@@ -141,7 +141,7 @@ def test_top_losses_begin_with_the_largest(google):
 
 def test_bars_print_values_spread_and_chance():
     plots.bars({"a": 0.344, "b": (0.5, 0.012), "c": 123.4, "d": 12.34}, chance=1 / 844, title="Bars", note="command")
-    for piece in ("0.34", "0.50 ± 0.01", "123", "12.3", "chance 0.0012", "share of right answers", "Bars", "command"):
+    for piece in ("0.34", "0.500 ± 0.012", "123", "12.3", "chance 0.0012", "share of right answers", "Bars", "command"):
         assert piece in texts()
 
 

@@ -30,7 +30,11 @@ def bars(
     places = np.arange(len(pairs))
     axes.barh(places, means, xerr=spreads if spreads.any() else None, color=PALETTE[0], capsize=5, height=0.65)
     for place, mean, spread in zip(places, means, spreads, strict=True):
-        text = f"  {_figure(mean)} ± {_figure(spread)}" if spread else f"  {_figure(mean)}"
+        share = (
+            abs(mean) < 2
+        )  # with a spread both get three digits behind the point: a spread is often below a hundredth
+        said = (f"{mean:.3f}", f"{spread:.3f}") if share else (_figure(mean), _figure(spread))
+        text = "  " + (" ± ".join(said) if spread else _figure(mean))
         axes.text(mean + spread, place, text, va="center")
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
     axes.set_yticklabels([short(name, 30) for name in pairs])
