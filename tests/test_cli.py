@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,8 +191,21 @@ def test_doctor_says_what_to_do(project, capsys, monkeypatch):
     monkeypatch.setenv("TL_BUDGET", "boundless")
     assert cli.main(["doctor"]) == 2
     wrong = "\n".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("-- "))
-    for word in ("timm>=99", "no-such-package (found: none)", "boundless", "Make room", "-- elpv", sources.FETCH):
+    for word in ("timm>=99", "no-such-package (found: none)", "boundless", "Make room", "data: ", "elpv"):
         assert word in wrong
+    assert wrong.count("tl_helpers fetch") == 1  # one line for all that is missing
+
+
+def test_doctor_in_another_python_names_the_courses_own(project, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    monkeypatch.chdir(project)
+    assert cli.main(["doctor"]) == 2
+    assert "`make lab`" in capsys.readouterr().out
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").touch()
+    assert cli.main(["doctor"]) == 2
+    assert capsys.readouterr().out.endswith(f"Ask that one: {Path('.venv/bin/python')} -m tl_helpers doctor\n")
+    assert "is not the course's" in doctor.explain(ModuleNotFoundError("No module named 'torch'"))
 
 
 def test_a_torchvision_for_another_torch_is_recognised(tmp_path, monkeypatch, capsys):
@@ -218,6 +232,7 @@ def test_other_errors_stay_what_they_are(monkeypatch):
     monkeypatch.setattr(cli, "doctor", fail)
     with pytest.raises(RuntimeError, match="a slip of ours"):  # never dressed up as the reader's mistake
         cli.main(["doctor"])
+    monkeypatch.setattr(sys, "prefix", str(sources.root() / ".venv"))  # as if set up
     assert "not complete" in doctor.explain(ModuleNotFoundError("No module named 'timm'"))
 
 

@@ -68,6 +68,16 @@ def test_a_missing_carrier_names_the_command(toy):
     assert isinstance(caught.value, FileNotFoundError)
 
 
+def test_a_command_is_told_as_the_reader_types_it(toy, monkeypatch):
+    folder, python = toy.parents[1], toy.parents[1] / ".venv" / "bin" / "python"
+    assert sources.command("x") == "python -m x"
+    monkeypatch.setattr(sys, "prefix", str(folder / ".venv"))
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert sources.command("x") == f"{python} -m x"
+    monkeypatch.chdir(toy)
+    assert sources.command("x").replace("\\", "/") == "../../.venv/bin/python -m x"
+
+
 def test_another_version_names_the_repair(toy):
     (toy / "toy_carrier-1.2.0.dist-info").rename(toy / "toy_carrier-1.3.0.dist-info")
     (toy / "toy_carrier-1.3.0.dist-info" / "METADATA").write_text("Name: toy-carrier\nVersion: 1.3.0\n")

@@ -10,18 +10,21 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from tl_helpers import sources
 from tl_helpers.budget import pick_budget
 from tl_helpers.errors import CourseError
 
 ENVIRONMENT_GB, CARRIERS_GB, SPARE_GB = 6.4, 0.45, 1.0  # measured on Linux, CUDA libraries included
-LOCK = "python -m pip install -r requirements.txt"
 PATIENCE = 3  # seconds without an answer that count as "no network"
 
 
 def doctor() -> bool:
     """Print what was found, and whether all is well. Nothing is changed, and nothing is downloaded."""
+    if elsewhere := _elsewhere():
+        print(f"-- {elsewhere}")
+        return False
     well = True
     for check in (_python, _packages, _torch, _hardware, _budget, _data, _disk, _network):
         try:
@@ -43,11 +46,27 @@ def explain(error: BaseException) -> str | None:
         return (
             f"torch {_version('torch')} and torchvision {_version('torchvision')} were not built for each other "
             "(«operator torchvision::nms does not exist»). Install the pair that the lock names: "
-            f"python -m pip uninstall -y torch torchvision, then {LOCK}"
+            f"{sources.command('pip uninstall -y torch torchvision')}, then {_lock()}"
         )
     if isinstance(error, ImportError):
-        return f"{error}: the environment is not complete. Is it the course's own (.venv, or conda's)? If so: {LOCK}"
+        told = f"{error}: the environment is not complete. Is it the course's own (.venv, or conda's)? If so: {_lock()}"
+        return _elsewhere() or told
     return None
+
+
+def _lock() -> str:
+    return sources.command("pip install -r requirements.txt")
+
+
+def _elsewhere() -> str | None:
+    """What to do where this Python has nothing of the course: its own is in `.venv`, or not yet made."""
+    own = sources.root() / ".venv" / "bin" / "python"
+    if _version("torch") or Path(sys.prefix).resolve() == own.parents[1].resolve():
+        return None
+    if own.exists():
+        ask = sources.command("tl_helpers doctor", own)
+        return f"This Python ({sys.executable}) is not the course's. Ask that one: {ask}"
+    return "The course is not set up yet. `make lab` does it; without make, the four commands with conda in README.md."
 
 
 def _python() -> Iterator[str]:
@@ -71,7 +90,7 @@ def _packages() -> Iterator[str]:
         if not (found[need.name] and need.specifier.contains(found[need.name], prereleases=True))
     ]
     if wrong:
-        raise CourseError(f"packages: the course needs {', '.join(wrong)}. Install what the lock names: {LOCK}")
+        raise CourseError(f"packages: the course needs {', '.join(wrong)}. Install what the lock names: {_lock()}")
     yield f"packages: {', '.join(f'{name} {version}' for name, version in found.items())}"
 
 
@@ -80,7 +99,7 @@ def _torch() -> Iterator[str]:
         import torch
         import torchvision
     except Exception as error:  # a broken installation raises whatever it likes
-        raise CourseError(explain(error) or f"torch can't be imported ({error}). Install it anew: {LOCK}") from error
+        raise CourseError(explain(error) or f"torch can't be imported ({error}). Install it anew: {_lock()}") from error
     yield f"torch {torch.__version__} and torchvision {torchvision.__version__} go together"
 
 
@@ -103,13 +122,18 @@ def _budget() -> Iterator[str]:
 
 
 def _data() -> Iterator[str]:
-    problems = []
+    problems, missing = [], {}
     for name, row in sources.sources().items():
         try:
             sources.path_of(name)
             yield f"{name}: {row.package} {row.version}, {row.licence}"
+        except sources.SourceMissingError as error:
+            missing[name] = str(error).rpartition(": ")[2]  # the command that mends it; the longer one mends all
         except CourseError as error:
             problems.append(error)
+    if missing:
+        wrong = f"data: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not there, or of another version"
+        problems.append(CourseError(f"{wrong}. Install with: {max(missing.values(), key=len)}"))
     if problems:
         raise ExceptionGroup("data", problems)
 

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -19,9 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_helpers.errors import CourseError
-
-FETCH = "python -m tl_helpers fetch"
-REPAIR = "python -m tl_helpers fetch --repair"
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,14 @@ class SourceDamagedError(CourseError, ValueError):
 def root() -> Path:
     """The project's folder: the one that holds `data/` and `tl_helpers/` (TL_ROOT overrides it, for tests)."""
     return Path(os.environ.get("TL_ROOT") or Path(__file__).resolve().parents[1])
+
+
+def command(words: str, python: Path | None = None) -> str:
+    """`python -m words` as the reader's shell has it: by path where this Python is the project's own, in `.venv`."""
+    if python is None and Path(sys.prefix).resolve() != (root() / ".venv").resolve():
+        return f"python -m {words}"
+    python = python or Path(sys.executable)
+    return f"{os.path.relpath(python) if Path.cwd().is_relative_to(root().resolve()) else python} -m {words}"
 
 
 def cache_dir() -> Path:
@@ -125,12 +131,13 @@ def path_of(name: str) -> Path:
         problem = f"version {', '.join(sorted(found))} of it" if found else "no such package"
         raise SourceMissingError(
             f"{name} needs the carrier {row.package} {row.version}, and there is {problem} in data/packages. "
-            f"Install it with: {REPAIR if found else FETCH}"
+            f"Install it with: {command('tl_helpers fetch --repair' if found else 'tl_helpers fetch')}"
         )
     files = _files(path, row.files)
     if not files:
         raise SourceMissingError(
-            f"{name}: {row.package} is installed, but data/packages/{row.path} is gone. Mend it with: {REPAIR}"
+            f"{name}: {row.package} is installed, but data/packages/{row.path} is gone. "
+            f"Mend it with: {command('tl_helpers fetch --repair')}"
         )
     state = _state(path, files)
     if _verified().get(name) == [state, row.sha256]:
@@ -138,7 +145,7 @@ def path_of(name: str) -> Path:
     if (digest := sha256_of(path, row.files)) != row.sha256:
         raise SourceDamagedError(
             f"{name}: data/packages/{row.path} is damaged or was changed (sha256 {digest[:16]}…, expected "
-            f"{row.sha256[:16]}…). Mend it with: {REPAIR}"
+            f"{row.sha256[:16]}…). Mend it with: {command('tl_helpers fetch --repair')}"
         )
     with contextlib.suppress(OSError):  # a read-only checkout works too, it only checks anew each time
         write_atomically(

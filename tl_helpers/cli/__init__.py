@@ -107,7 +107,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """All commands, their arguments and their help."""
-    top = _Parser(prog="python -m tl_helpers", description="Transfer learning on real data: the course's commands.")
+    top = _Parser(
+        prog=sources.command("tl_helpers"), description="Transfer learning on real data: the course's commands."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CourseError
-from ..sources import atomic_path
+from ..sources import atomic_path, command
 
 
 def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
@@ -27,7 +27,7 @@ def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
 def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
     """Tensors (CPU, contiguous) and state of a file that `save` wrote. CourseError where it is none."""
     if not Path(path).is_file():
-        raise CourseError(f"There is no checkpoint {path}. `python -m tl_helpers train … --out DIR` writes one.")
+        raise CourseError(f"There is no checkpoint {path}. `{command('tl_helpers train … --out DIR')}` writes one.")
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])
