@@ -164,6 +164,14 @@ def test_predict_answers_for_the_rest_and_names_what_it_cannot_read(photos, trai
     assert "letter.png is not a picture" in said.err and "gone.jpg does not exist" in said.err
 
 
+def test_predict_takes_the_folder_of_a_training_and_a_folder_of_pictures(photos, trained, tmp_path, capsys):
+    assert cli.main(["predict", str(trained), str(photos)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 16 and lines[0].startswith(f"{photos / 'bright' / '0.png'}: bright")
+    assert "is a folder without a picture" in no(capsys, "predict", trained, tmp_path)
+    assert "There is no checkpoint" in no(capsys, "predict", photos, photos)
+
+
 def test_predict_wants_a_checkpoint(photos, tmp_path, capsys):
     picture = photos / "dark" / "0.png"
     assert "is no checkpoint" in no(capsys, "predict", picture, picture)

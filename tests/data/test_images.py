@@ -114,7 +114,7 @@ def broken_png(path):
         (lambda path: path.write_text("not a picture"), "is not a picture"),
         (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "is not a picture|damaged"),
         (broken_png, "damaged or cut off"),
-        (lambda path: path.mkdir(), "damaged or cut off"),
+        (lambda path: path.mkdir(), "is a folder: name the pictures in it"),
         (lambda path: Image.fromarray(np.ones((2, 2), np.float32)).save(path, format="TIFF"), "floating-point"),
     ],
 )

@@ -133,6 +133,7 @@ def test_wrong_sizes_are_refused_by_number():
     [
         ("efficientnet_lite_0", "efficientnet_lite0"),
         ("resnet-18", "resnet18"),
+        ("efficientnet_lite", "mean efficientnet_lite0 or"),
         ("nothing like it at all", "own table has alexnet"),
         ("resnet18.no_such_tag", "no_such_tag"),
         ("squeezenet1_0", "does not end in a linear layer"),

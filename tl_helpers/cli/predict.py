@@ -16,11 +16,9 @@ def add(command: Callable) -> None:
     """Its arguments and their help."""
     predict = command("predict", run, "Name what is on pictures, or the class of texts, with a checkpoint of train.")
     predict.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="model.safetensors in the folder of a training"
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="the folder of a training, or model.safetensors in it"
     )
-    text = (
-        "a picture: PNG, JPEG, WebP, TIFF, BMP, GIF …; none for a model of texts, which reads stdin, a document a line"
-    )
+    text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; none for a model of texts, which reads stdin, a document a line"
     predict.add_argument("files", type=Path, nargs="*", metavar="FILE", help=text)
     predict.add_argument("--json", action="store_true", help="print one line of JSON per item, with all probabilities")
 
@@ -58,14 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pictures(files: list[Path], size: int, unread: list[str]) -> Iterator[tuple]:
-    """(name, uint8 (3, size, size)) of each file that is a picture."""
+    """(name, uint8 (3, size, size)) of each file that is a picture; of a folder, of those in it."""
     from tl_helpers.data import decode, fit_square
+    from tl_helpers.data.folders import _counts
 
     for file in files:
-        try:
-            yield str(file), fit_square(decode(file), size)
-        except CourseError as error:
-            unread.append(str(error))
+        inside = sorted(filter(_counts, file.rglob("*"))) if file.is_dir() else [file]
+        if not inside:
+            unread.append(f"{file} is a folder without a picture.")
+        for one in inside:
+            try:
+                yield str(one), fit_square(decode(one), size)
+            except CourseError as error:
+                unread.append(str(error))
 
 
 def _documents(unread: list[str]) -> Iterator[tuple[int, str]]:

@@ -107,6 +107,8 @@ def _read(path: Path, background: str, size: int | None) -> Image.Image:
 
 def _guarded(path: Path, use: Callable[[Image.Image], object]):
     """Open a picture and use it, with every way in which that fails told in one sentence."""
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder: name the pictures in it, such as {path / '*.png'}.")
     try:
         if path.stat().st_size == 0:
             raise CourseError(f"{path} is empty (0 bytes). Copy it again or remove it.")

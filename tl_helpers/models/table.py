@@ -179,6 +179,7 @@ def find_row(name: str) -> Row:
         return Row(name, "timm", name, preprocess=fits, weights="timm", licence=licence)
     known = sorted({*TABLE, *_torchvision_names(), *timm.list_models()})
     close = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5)
+    close = [*dict.fromkeys([*difflib.get_close_matches(str(name), TABLE, n=1, cutoff=0.6), *close])][:4]
     raise CourseError(
         f"No backbone is called {name!r}. "
         + (f"Did you mean {' or '.join(close)}? " if close else "")

@@ -223,8 +223,9 @@ def save_model(result: Result, path: Path) -> None:
 def load_model(path: Path | str) -> tuple[Classifier, dict]:
     """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`.
 
-    Raises CourseError where the file is no such checkpoint.
+    `path` may be the folder of the training. Raises CourseError where the file is no such checkpoint.
     """
+    path = Path(path, "model.safetensors") if Path(path).is_dir() else path
     tensors, state = files.load(path)
     if "spec" not in state:
         raise CourseError(
