@@ -112,4 +112,4 @@ def paired_difference(answer: Any) -> str:
         mistakes,
         f"the standard error is {difference.std() / root:.4f}; yours is {error:.4g}.",
     )
-    return "Here 4.2 points, give or take 0.6. Unpaired it would be give or take 4.2, and the gain lost in it."
+    return "On our example it is 4.2 points, give or take 0.6. Unpaired it would be give or take 4.2, and the gain lost in it."
