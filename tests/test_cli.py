@@ -56,10 +56,6 @@ def no(capsys, *argv) -> str:
     return said.splitlines()[-1]
 
 
-def last_line(capsys) -> dict:
-    return json.loads(capsys.readouterr().out.splitlines()[-1])
-
-
 # --- train -----------------------------------------------------------------------------------------------------------
 
 
@@ -75,7 +71,10 @@ def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkey
     assert f"accuracy          {found['test']['accuracy']:.3f}" in printed
     assert found["seconds"] > 0 and found["peak_memory_mb"] > 0
     assert cli.main(argv) == 0  # finished already: the same command says the same
-    assert last_line(capsys)["test"] == found["test"]
+    again = capsys.readouterr().out
+    assert json.loads(again.splitlines()[-1])["test"] == found["test"] and "finished already" in again
+    assert "finished already" not in printed and "To ask it: " in printed and "So few" not in printed
+    assert printed.startswith("emoji-google: 844 pictures of")
     assert "differs in" in no(capsys, *argv, "--seed", 1)
 
 
@@ -89,8 +88,10 @@ def test_a_folder_with_its_own_split_just_works(tmp_path, capsys):
                 label.rmdir()
     out = str(tmp_path / "run")
     assert cli.main(["train", str(folder), "--recipe", "scratch", "--budget", "ci", "--out", out, "--json"]) == 0
-    found = last_line(capsys)
+    printed = capsys.readouterr().out
+    found = json.loads(printed.splitlines()[-1])
     assert found["test"]["n"] == found["val"]["n"] == 18 and "target" not in found
+    assert "one more that is right is 0.056" in printed and "1 epoch at" in printed
 
 
 def test_what_the_help_offers_is_what_there_is():
@@ -101,7 +102,7 @@ def test_what_the_help_offers_is_what_there_is():
 def test_a_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = [["elpv"], ["elpv", "--seed", "1"], ["elpv", "--split-seed", "1"], ["elpv", "--recipe", "probe"], ["digits"]]
-    folders = {cli.train._out(cli.parser().parse_args(["train", *run]), "class", 128, 4) for run in runs}
+    folders = {cli.train._out(cli.parser().parse_args(["train", *run]), "class", "128px", 4) for run in runs}
     assert len(folders) == len(runs) and all(folder.parent.name == "runs" for folder in folders)
 
 
@@ -109,6 +110,9 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert "there are emoji-google" in no(capsys, "train", "emojis-from-nowhere")
     assert "efficientnet_lite0" in no(capsys, "train", photos, "--backbone", "efficientnet_lite1000")
+    assert "minilm reads texts" in no(capsys, "train", photos, "--backbone", "minilm")
+    assert "On the command line: --recipe scratch" in no(capsys, "train", photos, "--backbone", "small_cnn")
+    assert not (tmp_path / "runs").exists()  # what was refused leaves nothing
     assert "needs the classes of" in no(capsys, "train", photos, "--target", "digits")
     assert "whole number" in no(capsys, "train", photos, "--epochs", 0)
     assert "flip-crop" in no(capsys, "train", photos, "--augment", "magic")

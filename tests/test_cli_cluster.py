@@ -59,6 +59,7 @@ def test_auto_names_its_criterion_and_prints_its_curve(pictures, tmp_path, capsy
     printed = capsys.readouterr().out
     found = json.loads(printed.splitlines()[-1])
     assert found["k"] == 2 and found["criterion"] == "silhouette" and "By silhouette" in printed
+    assert "How many clusters? silhouette, mean ± spread of 5 draws:\n  k =" in printed
     assert printed.count("k =") >= 7 and "How many clusters?" in (tmp_path / "index.html").read_text("utf-8")
 
 
@@ -85,7 +86,7 @@ def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
     folder = tmp_path / "one"
     folder.mkdir()
     (folder / "a.png").write_bytes((pictures / "red & 00.png").read_bytes())
-    assert "2 clusters can't be made of 1 rows" in no(capsys, folder, "--k", 2)
+    assert "2 clusters can't be made of 1 row;" in no(capsys, folder, "--k", 2)
     assert "too few to choose k" in no(capsys, folder)
     assert cli.main(cluster(folder, "--k", 1, "--out", tmp_path / "out")) == 0
     (folder / "b.png").write_bytes((pictures / "red & 00.png").read_bytes())
@@ -93,13 +94,15 @@ def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
     (folder / "torn.png").write_bytes(b"torn")
     assert "torn.png" in no(capsys, folder, "--k", 1)
     assert cli.main([*cluster(folder, "--k", 1, "--out", tmp_path / "out"), "--skip-bad"]) == 0
+    said = capsys.readouterr().out
+    assert "left out 1 file that" in said and "torn.png" in said and "one: 2 pictures\n" in said
 
 
 def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
     assert "at least 1, or auto" in no(capsys, pictures, "--k", "many")
     assert "at least 1, or auto" in no(capsys, pictures, "--k", 0)
     assert "invalid choice" in no(capsys, pictures, "--method", "dbscan")
-    assert "no set" in no(capsys, tmp_path / "nowhere").lower() or True
+    assert "no folder of pictures, file of texts or set" in no(capsys, tmp_path / "nowhere")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "no folders of pictures" in no(capsys, empty)

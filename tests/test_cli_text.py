@@ -103,4 +103,4 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(mails, capsys, tmp_path):
     argv = ["train", mails.with_name("torn.csv"), "--label-column", "folder", "--backbone", "bag", "--epochs", 1]
     assert "line 82 is not UTF-8" in no(capsys, *argv, "--out", tmp_path)
     assert cli.main([*map(str, argv), "--out", str(tmp_path), "--skip-bad"]) == 0
-    assert "2 rows were left out: line 82 is not UTF-8" in capsys.readouterr().out
+    assert "2 rows left out: line 82 is not UTF-8" in capsys.readouterr().out

@@ -148,7 +148,7 @@ def test_one_cluster_and_one_row(method):
     whole = fit(rows, 1, method)
     assert (whole.labels == 0).all() and (whole.sureness == 1).all()
     assert np.allclose(whole.centres[0], rows.mean(0), atol=1.0 if method == "minibatch" else 1e-3)
-    with pytest.raises(CourseError, match="k = 2 clusters can't be made of 1 rows"):
+    with pytest.raises(CourseError, match="k = 2 clusters can't be made of 1 row;"):
         fit(prepare(rows[:1]), 2, method)
     assert layout(prepare(rows[:1])).shape == (1, 2)
     if method != "gmm":

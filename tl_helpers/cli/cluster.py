@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tl_helpers.cli.train import _whole
+from tl_helpers.cli.train import _whole, told
 from tl_helpers.errors import CourseError
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
@@ -44,11 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.k != "auto" and not (arguments.k.isdecimal() and int(arguments.k)):
         raise CourseError(f"--k is a whole number of at least 1, or auto; found {arguments.k!r}.")
     hardware, items = pick_device(), read(arguments)
-    print(f"{items}\n{hardware.line()}", flush=True)
+    print(f"{told(items)}\n{hardware.line()}", flush=True)
     points = prepare(features_of(items, arguments, hardware))
     choice = _choose(points, arguments) if arguments.k == "auto" else None
     if choice:
-        print(choice)
+        print(f"How many clusters? {choice.criterion}, mean ± spread of {len(choice.values)} draws:\n{choice}")
     k = choice.k if choice else int(arguments.k)
     method = "minibatch" if arguments.method == "kmeans" and len(points) > 100_000 else arguments.method
     found = fit(points, k, method, seed=arguments.seed, device=hardware.device)
@@ -75,6 +75,8 @@ def read(arguments: argparse.Namespace):
     import torch
 
     from tl_helpers.data import ImageSet, decode, load
+    from tl_helpers.data.folders import _report
+    from tl_helpers.data.load import OFFLINE, ONLINE, TEXTS
 
     where = Path(arguments.data).expanduser()
     if where.suffix == ".txt" and where.is_file():
@@ -83,6 +85,11 @@ def read(arguments: argparse.Namespace):
         lines = [line.strip() for line in where.read_text("utf-8", errors="replace").split("\n") if line.strip()]
         names = tuple(f"line {i + 1}" for i in range(len(lines)))
         return TextSet(where.name, tuple(lines), torch.zeros(len(lines)).long(), ("unlabelled",), names)
+    names = (*OFFLINE, *TEXTS, *ONLINE)
+    if not where.exists() and arguments.data not in names:
+        raise CourseError(
+            f"There is no folder of pictures, file of texts or set {arguments.data}. Sets: {', '.join(names)}."
+        )
     loose = [f for f in sorted(where.iterdir()) if f.is_file() and f.name[0] != "."] if where.is_dir() else []
     if not loose or any(file.suffix in (".csv", ".tsv", ".jsonl") for file in loose):
         return load(arguments.data, skip_bad=arguments.skip_bad)
@@ -92,8 +99,9 @@ def read(arguments: argparse.Namespace):
             pictures[file.name] = decode(file, size=arguments.size)
         except CourseError as error:
             bad.append(str(error))
-    if not pictures or (bad and not arguments.skip_bad):
-        raise CourseError("\n".join([*bad, "Remove what is no picture, or leave it out with --skip-bad."]))
+    _report(where, bad, arguments.skip_bad)
+    if not pictures:
+        raise CourseError(f"{where} has no picture in it.")
     labels = torch.zeros(len(pictures)).long()
     return ImageSet(
         where.name, torch.stack([*pictures.values()]), labels, ("unlabelled",), (*pictures,), "your own", ""

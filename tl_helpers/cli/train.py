@@ -9,7 +9,8 @@ from pathlib import Path
 from tl_helpers.budget import BUDGETS, pick_budget
 from tl_helpers.cli import texts
 from tl_helpers.cli.searching import SPACE, choose
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import CourseError, count
+from tl_helpers.sources import command as typed
 
 FIGURES = ("accuracy", "balanced_accuracy", "f1")
 # What leaves the class of these as it is; of a folder of one's own nobody knows (a flipped letter is no letter).
@@ -58,9 +59,9 @@ def add(command: Callable) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, train, look at the test set once, write the checkpoint."""
-    from tl_helpers.data import augmentation_parts, is_text, load
+    from tl_helpers.data import augmentation_parts, is_text
     from tl_helpers.device import pick_device, seed_everything
-    from tl_helpers.models import attach_head, heads, load_backbone
+    from tl_helpers.models import attach_head, heads
     from tl_helpers.recipes.transfer import transfer
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
@@ -74,44 +75,64 @@ def run(arguments: argparse.Namespace) -> int:
     augmentation_parts(arguments.augment, size)  # a wrong name is told now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
-    reading = {key: vars(arguments)[key] for key in ("split_seed", "skip_bad", "text_column", "label_column")}
-    data = load(arguments.data, **reading)
-    target = load(arguments.target, **reading) if arguments.target else None
-    if target and target.classes != data.classes:
-        raise CourseError(
-            f"--target needs the classes of {data.name} ({', '.join(data.classes)}), but {target.name} has "
-            f"{', '.join(target.classes)}."
-        )
-    folder = _out(arguments, budget.name, size, epochs)
+    data, target = _sets(arguments)
     seed_everything(arguments.seed)
-    weights = None if arguments.recipe == "scratch" else "default"
-    backbone = texts.encoder(arguments, data) if reads else load_backbone(arguments.backbone, weights=weights)
+    backbone = texts.encoder(arguments, data) if reads else _backbone(arguments)
     model = attach_head(backbone, heads.linear(len(data.classes)))
+    folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing was refused so far
     changed = "as searched" if arguments.search else arguments.augment
     at = f"{size} tokens" if reads else f"{size} px, augmentation {changed}"
-    print("\n".join([str(data), *getattr(data, "notes", ()), hardware.line()]))
-    print(f"{arguments.backbone}, {arguments.recipe}: {epochs} epochs at {at}, kept in {folder}", flush=True)
+    print("\n".join([told(data), *getattr(data, "notes", ()), hardware.line()]))
+    print(f"{arguments.backbone}, {arguments.recipe}: {count(epochs, 'epoch')} at {at}, kept in {folder}", flush=True)
+    fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware}
     if arguments.search:
-        fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware}
         choose(arguments, given, model, data, folder, **fixed)
-    result = transfer(
-        model,
-        data,
-        arguments.recipe,
-        epochs=epochs,
-        seed=arguments.seed,
-        size=size,
-        augment=arguments.augment,
-        lr=arguments.lr,
-        weight_decay=arguments.weight_decay or 0.01,
-        ema=arguments.ema,
-        images=images,
-        hardware=hardware,
-        checkpoint=folder,
-    )
+    trained: list[dict] = []
+    settings = {name: vars(arguments)[name] for name in ("recipe", "seed", "augment", "lr", "ema")}
+    settings |= {"weight_decay": arguments.weight_decay or 0.01, "checkpoint": folder, "each_epoch": trained.append}
+    result = transfer(model, data, **settings, **fixed)
+    if not trained and arguments.recipe != "probe":
+        print("This training was finished already. What it gave:")
     if result.ended == "interrupted":
         raise KeyboardInterrupt
     return _look_once(arguments, model, data, target, result, hardware)
+
+
+def _sets(arguments: argparse.Namespace):
+    """The set, and the target of the same classes or None."""
+    from tl_helpers.data import load
+
+    reading = {key: vars(arguments)[key] for key in ("split_seed", "skip_bad", "text_column", "label_column")}
+    data = load(arguments.data, **reading)
+    target = load(arguments.target, **reading) if arguments.target else None
+    if arguments.backbone in texts.ENCODERS and hasattr(data, "images"):
+        raise CourseError(
+            f"{arguments.backbone} reads texts, but {data.name} is a set of pictures: leave --backbone out."
+        )
+    if target and target.classes != data.classes:
+        wanted, found = (f"{one.name} ({', '.join(one.classes)})" for one in (data, target))
+        raise CourseError(f"--target needs the classes of {wanted}, but this is {found}.")
+    return data, target
+
+
+def _backbone(arguments: argparse.Namespace):
+    from tl_helpers.models import load_backbone
+
+    try:
+        return load_backbone(arguments.backbone, weights=None if arguments.recipe == "scratch" else "default")
+    except CourseError as error:
+        here = " On the command line: --recipe scratch." if "weights=None" in str(error) else ""
+        raise CourseError(f"{error}{here}") from error
+
+
+def _thing(items) -> str:
+    return "picture" if hasattr(items, "images") else "document"
+
+
+def told(items) -> str:
+    """A set in one line: its name, how many of what, and of how many classes."""
+    classes = f" of {len(items.classes)} classes" if len(items.classes) > 1 else ""
+    return f"{items.name}: {count(len(items), _thing(items))}{classes}"
 
 
 def _look_once(arguments, model, data, target, result, hardware) -> int:
@@ -131,16 +152,21 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
     figures["checkpoint"] = str(result.checkpoint)
     for part, report in reports.items():
         chance = report.labels.bincount().max().item() / report.n  # of who always names the largest class
-        things = "pictures" if hasattr(report.images, "images") else "documents"
-        print(f"\n{part}: {report.n} {things} of {report.images.name} (the largest class alone: {chance:.3f})")
+        print(
+            f"\n{part}: {count(report.n, _thing(report.images))} of {report.images.name} (the largest class alone: {chance:.3f})"
+        )
         print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
+        if report.n < 50:
+            print(f"  So few measure little: one more that is right is {1 / report.n:.3f} more.")
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
+    items = "YOUR_PICTURES" if hasattr(data, "images") else "< YOUR_TEXTS.txt"
+    print(f"To ask it: {typed('tl_helpers predict')} {result.checkpoint} {items}")
     if arguments.json:
         print(json.dumps(figures))
     return 0
 
 
-def _out(arguments: argparse.Namespace, budget: str, size: int, epochs: int) -> Path:
+def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> Path:
     """The folder of this training, made; by default named by all that makes it this training and no other."""
     what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget, arguments.augment]
     what += [
@@ -148,7 +174,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: int, epochs: int) -> 
         for name in ("lr", "ema", "weight_decay", "search")
         if (value := getattr(arguments, name)) is not None
     ]
-    numbers = f"{size}px-{epochs}epochs-seed{arguments.seed}-split{arguments.split_seed}"
+    numbers = f"{size}-{epochs}epochs-seed{arguments.seed}-split{arguments.split_seed}"
     folder = arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

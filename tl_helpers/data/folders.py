@@ -12,7 +12,7 @@ from torch import Tensor
 from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.images import StreamedImages, decode, fits_in_memory, picture_size, read_many
 from tl_helpers.data.splits import Split, make_split
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import CourseError, count
 
 PARTS = ("train", "val", "test")
 ALIASES = {"valid": "val", "validation": "val"}
@@ -132,7 +132,7 @@ def _report(root: Path, problems: list[str], skip_bad: bool) -> None:
             f"{len(problems)} of the files in {root} can't be used:\n  {shown}\nMend or remove them, or leave them out with "
             "skip_bad=True (--skip-bad)."
         )
-    print(f"{root.name}: left out {len(problems)} files that can't be used:\n  {shown}")
+    print(f"{root.name}: left out {count(len(problems), 'file')} that can't be used:\n  {shown}")
 
 
 def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None:

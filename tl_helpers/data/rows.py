@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import CourseError, count
 
 ENDINGS = (".csv", ".tsv", ".jsonl")
 LONGEST = 1_000_000  # characters of a document: a longer one is an unclosed quote, or not one document
@@ -52,7 +52,7 @@ def read_rows(path: Path, columns: tuple[str | None, str | None], skip_bad: bool
     if not rows:
         raise CourseError(f"{path.name} holds no document" + (f": {bad[0]}." if bad else "."))
     if bad:
-        notes.append(f"{path.name}: {len(bad)} rows were left out: {'; '.join(bad[:5])}{' …' if bad[5:] else '.'}")
+        notes.append(f"{path.name}: {count(len(bad), 'row')} left out: {'; '.join(bad[:5])}{' …' if bad[5:] else '.'}")
     return rows
 
 

@@ -44,7 +44,7 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
         jitter = v2.ColorJitter(brightness=0.1, contrast=0.1)
         return v2.Compose([_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, jitter])
     raise CourseError(
-        f"There is no augmentation {name!r} of strength {strength}. There are: {', '.join(AUGMENTATIONS)}; a strength is in 0..1."
+        f"There is no augmentation {name!r}{f' of strength {strength}' if name in SINGLE else ''}. There are: {', '.join(AUGMENTATIONS)}; a strength is in 0..1."
     )
 
 

@@ -32,9 +32,10 @@ class TrainingFile:
         identity = json.loads(json.dumps(identity))  # as the file has it: tuples become lists
         differs = [key for key, value in identity.items() if state["identity"].get(key) != value]
         if differs:
+            since = " (another set, or files that have changed since)" if "training data" in differs else ""
             raise CourseError(
-                f"{self.path} was written by another training: it differs in {', '.join(differs)}. "
-                f"Give this one a folder of its own, or delete that file to begin anew."
+                f"{self.path} was written by another training: it differs in {', '.join(differs)}{since}. Give this one "
+                "a folder of its own (such as --out runs/second), or delete that file to begin anew."
             )
         then = state["hardware"]
         if then["device"] != hardware.device.type or then["torch"] != torch.__version__:

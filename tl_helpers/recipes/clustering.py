@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from ..errors import CourseError
+from ..errors import CourseError, count
 
 METHODS = ("kmeans", "minibatch", "gmm")
 COVARIANCES = ("full", "tied", "diag", "spherical")
@@ -261,7 +261,7 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
         )
     if not 1 <= k <= len(rows):
         raise CourseError(
-            f"k = {k} clusters can't be made of {len(rows)} rows; k lies between 1 and the number of rows."
+            f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k lies between 1 and the number of rows."
         )
     # the first rows tell nearly always; only where they repeat are all of them compared
     if _different(rows[: 10 * k]) < k and (different := _different(rows)) < k:
