@@ -44,7 +44,8 @@ def attend(answer: Any) -> str:
 
 @exercise(
     "06.2",
-    start="`normalize(new, dim=1) @ normalize(known, dim=1).T` says how alike; `.topk(k, dim=1)` who is nearest.",
+    start="With `normalize = nn.functional.normalize`, `normalize(new, dim=1) @ normalize(known, dim=1).T` says how alike; "
+    "`.topk(k, dim=1)` who is nearest.",
 )
 def vote(answer: Any) -> str:
     """`answer`: vote(known (n, d), labels (n,), new (m, d), k) -> int64 (m,), the most frequent label of the k nearest by cosine."""

@@ -27,8 +27,8 @@ def bars(
     pairs = {name: value if isinstance(value, (tuple, list)) else (value, 0.0) for name, value in values.items()}
     figure, axes = plt.subplots(figsize=(WIDTH, 0.55 * len(pairs) + 1.9))
     means, spreads = (np.array(column, dtype=float) for column in zip(*pairs.values(), strict=True))
-    places = np.arange(len(pairs))
-    axes.barh(places, means, xerr=spreads if spreads.any() else None, color=PALETTE[0], capsize=5, height=0.65)
+    places, errors = np.arange(len(pairs)), np.where(spreads > 0, spreads, np.nan) if spreads.any() else None
+    axes.barh(places, means, xerr=errors, color=PALETTE[0], capsize=5, height=0.65)
     for place, mean, spread in zip(places, means, spreads, strict=True):
         share = (
             abs(mean) < 2

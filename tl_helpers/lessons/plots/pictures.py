@@ -70,6 +70,7 @@ def neighbours(
     count: int = 6,
     names: Sequence[str] | None = None,
     seed: int = 0,
+    title: str = "One picture each",
 ) -> Figure:
     """New drawings, the neighbour each got, and the one it should have got (row i of both sets is the same thing).
 
@@ -95,7 +96,7 @@ def neighbours(
         images,
         captions,
         columns=len(indices),
-        title=f"One picture each: {int(right.sum())} of {len(right)} find themselves",
+        title=f"{title}: {int(right.sum())} of {len(right)} find themselves",
         colours=marks,
         row_names=[f"new, by\n{artist(queries)}", f"nearest, by\n{artist(known)}", "should\nbe this"],
         note=credits_of(queries, known),
