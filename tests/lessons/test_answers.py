@@ -1,11 +1,9 @@
 """Each exercise: the right answer, other ways to write it, and every wrong answer that has a hint of its own."""
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
-
-from tl_helpers.lessons.checks import verdict
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 
 def share_in_top(similarity, k):
@@ -252,15 +250,3 @@ WRONG = [
     ("07.4", lambda runs: "vgg", "no run called 'vgg'"),
     ("07.4", lambda runs: "lp-ft", "written in by hand"),
 ]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right(number, answer):
-    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
-
-
-@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
-def test_wrong_answers_get_their_own_hint(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet"
-    assert hint in found.message

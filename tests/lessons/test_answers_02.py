@@ -1,11 +1,9 @@
 """Notebook 02: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
 
 import numpy as np
-import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
-
-from tl_helpers.lessons.checks import verdict
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 
 def mixed(how):
@@ -109,15 +107,3 @@ WRONG = [
     ("02.5", lambda train, test: 0.77, "4 of the 8"),
     ("02.5", lambda train, test: 0.5, "the share is 0"),
 ]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right(number, answer):
-    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
-
-
-@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
-def test_wrong_answers_get_their_own_hint(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet"
-    assert hint in found.message

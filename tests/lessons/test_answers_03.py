@@ -1,10 +1,8 @@
 """Notebook 03: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
 
-import pytest
 import torch
 from torch.nn import functional as F
-
-from tl_helpers.lessons.checks import verdict
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 
 def labels(how):
@@ -72,14 +70,3 @@ WRONG = [
     ("03.4", lambda z: z.softmax(-1).sum(0) / 4, "single view"),
     ("03.4", lambda z: torch.zeros(6, 5), "mean of its views"),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right_answers(number, answer):
-    assert verdict(number, answer).outcome == "right", verdict(number, answer)
-
-
-@pytest.mark.parametrize(("number", "answer", "hint"), WRONG)
-def test_wrong_answers_get_a_hint_of_their_own(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet" and hint in found.message, found

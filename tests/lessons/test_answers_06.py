@@ -6,9 +6,9 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn.functional import cross_entropy, normalize, one_hot
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 from tl_helpers.engine.metrics import calibration_error, drawers
-from tl_helpers.lessons.checks import verdict
 
 
 def attention(weights):
@@ -98,18 +98,6 @@ WRONG = [
     ("06.4", lambda logits, labels: -2.0, "positive"),
     ("06.4", lambda logits, labels: 4.0, "yours is 4"),
 ]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right(number, answer):
-    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
-
-
-@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
-def test_wrong_answers_get_their_own_hint(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet"
-    assert hint in found.message
 
 
 @pytest.mark.parametrize("bins", [1, 4, 10])

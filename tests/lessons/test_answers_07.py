@@ -1,9 +1,7 @@
 """Notebook 07's later exercises: right answers of several kinds pass, each mistake foreseen gets its own hint."""
 
-import pytest
 import torch
-
-from tl_helpers.lessons.checks import verdict
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 
 def near(rates, losses):
@@ -48,15 +46,3 @@ WRONG = [
     ("07.6", lambda values, share: moving(values, 0.9), "Is `share` used"),
     ("07.6", lambda values, share: moving(values, share) if len(values) > 1 else 0.0, "one value is that value"),
 ]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right(number, answer):
-    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
-
-
-@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
-def test_wrong_answers_get_their_own_hint(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet"
-    assert hint in found.message

@@ -2,10 +2,8 @@
 
 import collections
 
-import pytest
 import torch
-
-from tl_helpers.lessons.checks import verdict
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 
 def counted(lower=True, pick=max, give=lambda word: word):
@@ -101,15 +99,3 @@ WRONG = [
     ("11.4", lambda start, end, longest: (1, 2), "longest = 1"),
     ("11.4", lambda start, end, longest: 3, "two places"),
 ]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right(number, answer):
-    assert verdict(number, answer).outcome == "right", str(verdict(number, answer))
-
-
-@pytest.mark.parametrize(("number", "answer", "hint"), WRONG, ids=[f"{n}-{hint}" for n, _, hint in WRONG])
-def test_wrong_answers_get_their_own_hint(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet"
-    assert hint in found.message

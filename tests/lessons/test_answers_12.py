@@ -1,9 +1,7 @@
 """Notebook 12: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
 
-import pytest
 import torch
-
-from tl_helpers.lessons.checks import verdict
+from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
 
 def purity(clusters, classes):
@@ -47,56 +45,42 @@ def densities(points, means, variances, weights):
     return density / density.sum(dim=1, keepdim=True)
 
 
-@pytest.mark.parametrize(
-    ("number", "answer"),
-    [
-        ("12.1", lambda p, c: torch.cdist(p, c).argmin(1)),
-        ("12.1", lambda p, c: ((c**2).sum(1) - 2 * p @ c.T).argmin(1)),
-        ("12.1", lambda p, c: [((x - c) ** 2).sum(1).argmin().item() for x in p]),
-        ("12.2", purity),
-        ("12.3", picked(torch.argmin)),
-        ("12.3", lambda *a: torch.tensor(picked(torch.argmin)(*a))),
-        ("12.4", shares()),
-    ],
-)
-def test_right_answers(number, answer):
-    found = verdict(number, answer)
-    assert found.outcome == "right", found
-
-
-@pytest.mark.parametrize(
-    ("number", "answer", "hint"),
-    [
-        ("12.1", lambda p, c: torch.cdist(p, c).argmax(1), "farthest"),
-        ("12.1", lambda p, c: (p @ c.T).argmax(1), "|c|² belongs"),
-        ("12.1", lambda p, c: (p @ c.T).argmin(1), "smallest product"),
-        ("12.1", lambda p, c: torch.cdist(p, c).min(1).values, "the **number**"),
-        ("12.1", lambda p, c: (torch.cdist(p, c) ** 2).min(1).values, "squared distance; the **number**"),
-        ("12.1", lambda p, c: ((c**2).sum(1) - p @ c.T).argmin(1), "counts twice"),
-        ("12.1", lambda p, c: torch.zeros(50), "of 50 points"),
-        ("12.1", lambda p, c: torch.cdist(p, c), "shape"),
-        ("12.2", lambda a, b: purity(a, b) * len(a), "a count"),
-        ("12.2", lambda a, b: purity(a, b) * 100, "percentage"),
-        ("12.2", by_class, "by classes"),
-        ("12.2", mean_of_clusters, "mean over clusters"),
-        ("12.2", lambda a, b: 0.5, "0.667"),
-        ("12.2", lambda a, b: purity(a, b) if len(a.unique()) < 5 else 0.1, "of its own it must be 1"),
-        ("12.3", picked(torch.argmin, back=False), "**within**"),
-        ("12.3", lambda p, own, c: torch.cdist(p, c).argmin(0), "another cluster"),
-        ("12.3", picked(torch.argmax), "farthest"),
-        ("12.3", lambda p, own, c: [0, 1, 2, 3], "first row"),
-        ("12.3", lambda p, own, c: [5, 5, 5, 5], "should be the row"),
-        ("12.4", shares(size=0), "size is missing"),
-        ("12.4", shares(weigh=lambda w: 0 * w), "weights are missing"),
-        ("12.4", shares(weigh=lambda w: w), "need theirs"),
-        ("12.4", shares(size=1), "d columns"),
-        ("12.4", shares(end=lambda x, dim: x), "are logarithms"),
-        ("12.4", shares(dim=0), "each **row**"),
-        ("12.4", shares(square=2), "squared already"),
-        ("12.4", densities, "0 / 0"),
-        ("12.4", lambda *a: torch.ones(20, 3) / 3, "shares of the three"),
-    ],
-)
-def test_wrong_answers_get_their_hint(number, answer, hint):
-    found = verdict(number, answer)
-    assert found.outcome == "not yet" and hint in found.message, found
+RIGHT = [
+    ("12.1", lambda p, c: torch.cdist(p, c).argmin(1)),
+    ("12.1", lambda p, c: ((c**2).sum(1) - 2 * p @ c.T).argmin(1)),
+    ("12.1", lambda p, c: [((x - c) ** 2).sum(1).argmin().item() for x in p]),
+    ("12.2", purity),
+    ("12.3", picked(torch.argmin)),
+    ("12.3", lambda *a: torch.tensor(picked(torch.argmin)(*a))),
+    ("12.4", shares()),
+]
+WRONG = [
+    ("12.1", lambda p, c: torch.cdist(p, c).argmax(1), "farthest"),
+    ("12.1", lambda p, c: (p @ c.T).argmax(1), "|c|² belongs"),
+    ("12.1", lambda p, c: (p @ c.T).argmin(1), "smallest product"),
+    ("12.1", lambda p, c: torch.cdist(p, c).min(1).values, "the **number**"),
+    ("12.1", lambda p, c: (torch.cdist(p, c) ** 2).min(1).values, "squared distance; the **number**"),
+    ("12.1", lambda p, c: ((c**2).sum(1) - p @ c.T).argmin(1), "counts twice"),
+    ("12.1", lambda p, c: torch.zeros(50), "of 50 points"),
+    ("12.1", lambda p, c: torch.cdist(p, c), "shape"),
+    ("12.2", lambda a, b: purity(a, b) * len(a), "a count"),
+    ("12.2", lambda a, b: purity(a, b) * 100, "percentage"),
+    ("12.2", by_class, "by classes"),
+    ("12.2", mean_of_clusters, "mean over clusters"),
+    ("12.2", lambda a, b: 0.5, "0.667"),
+    ("12.2", lambda a, b: purity(a, b) if len(a.unique()) < 5 else 0.1, "of its own it must be 1"),
+    ("12.3", picked(torch.argmin, back=False), "**within**"),
+    ("12.3", lambda p, own, c: torch.cdist(p, c).argmin(0), "another cluster"),
+    ("12.3", picked(torch.argmax), "farthest"),
+    ("12.3", lambda p, own, c: [0, 1, 2, 3], "first row"),
+    ("12.3", lambda p, own, c: [5, 5, 5, 5], "should be the row"),
+    ("12.4", shares(size=0), "size is missing"),
+    ("12.4", shares(weigh=lambda w: 0 * w), "weights are missing"),
+    ("12.4", shares(weigh=lambda w: w), "need theirs"),
+    ("12.4", shares(size=1), "d columns"),
+    ("12.4", shares(end=lambda x, dim: x), "are logarithms"),
+    ("12.4", shares(dim=0), "each **row**"),
+    ("12.4", shares(square=2), "squared already"),
+    ("12.4", densities, "0 / 0"),
+    ("12.4", lambda *a: torch.ones(20, 3) / 3, "shares of the three"),
+]
