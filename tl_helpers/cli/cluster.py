@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tl_helpers.cli.train import _whole, told
+from tl_helpers.cli.train import told, whole_number
 from tl_helpers.errors import CourseError
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
@@ -26,8 +26,10 @@ def add(command: Callable) -> None:
     text = "what chooses k; default: silhouette for kmeans, bic for gmm"
     made.add_argument("--criterion", choices=criteria, help=text)
     made.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help="for pictures")
-    made.add_argument("--size", type=_whole(8), default=128, metavar="N", help="pixels a side; default: 128")
-    made.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the starts and the draws; default: 0")
+    made.add_argument("--size", type=whole_number(8), default=128, metavar="N", help="pixels a side; default: 128")
+    made.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help="of the starts and the draws; default: 0"
+    )
     made.add_argument("--map", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
     made.add_argument("--skip-bad", action="store_true", help="leave out pictures and rows that can't be read")
     made.add_argument("--out", type=Path, metavar="DIR", help="for index.html and assignments.csv; default: in runs/")
@@ -75,7 +77,7 @@ def read(arguments: argparse.Namespace):
     import torch
 
     from tl_helpers.data import ImageSet, decode, load
-    from tl_helpers.data.folders import _report
+    from tl_helpers.data.folders import report_bad
     from tl_helpers.data.load import OFFLINE, ONLINE, TEXTS
 
     where = Path(arguments.data).expanduser()
@@ -99,7 +101,7 @@ def read(arguments: argparse.Namespace):
             pictures[file.name] = decode(file, size=arguments.size)
         except CourseError as error:
             bad.append(str(error))
-    _report(where, bad, arguments.skip_bad)
+    report_bad(where, bad, arguments.skip_bad)
     if not pictures:
         raise CourseError(f"{where} has no picture in it.")
     labels = torch.zeros(len(pictures)).long()

@@ -58,10 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _pictures(files: list[Path], size: int, unread: list[str]) -> Iterator[tuple]:
     """(name, uint8 (3, size, size)) of each file that is a picture; of a folder, of those in it."""
     from tl_helpers.data import decode, fit_square
-    from tl_helpers.data.folders import _counts
+    from tl_helpers.data.folders import is_item
 
     for file in files:
-        inside = sorted(filter(_counts, file.rglob("*"))) if file.is_dir() else [file]
+        inside = sorted(filter(is_item, file.rglob("*"))) if file.is_dir() else [file]
         if not inside:
             unread.append(f"{file} is a folder without a picture.")
         for one in inside:

@@ -32,9 +32,13 @@ def add(command: Callable) -> None:
         "--recipe", choices=recipes, help="how to transfer; default: lp-ft, of small text encoders: scratch"
     )
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
-    train.add_argument("--epochs", type=_whole(1), metavar="N", help="of training all layers; default: the budget's")
-    train.add_argument("--size", type=_whole(8), metavar="N", help="pixels a side; default: the budget's")
-    train.add_argument("--max-tokens", type=_whole(3), metavar="N", help="what documents are cut to; default: 128")
+    train.add_argument(
+        "--epochs", type=whole_number(1), metavar="N", help="of training all layers; default: the budget's"
+    )
+    train.add_argument("--size", type=whole_number(8), metavar="N", help="pixels a side; default: the budget's")
+    train.add_argument(
+        "--max-tokens", type=whole_number(3), metavar="N", help="what documents are cut to; default: 128"
+    )
     for what in ("text", "label"):
         train.add_argument(
             f"--{what}-column", metavar="NAME", help=f"of a file of texts; default: one called {what} or alike"
@@ -47,9 +51,13 @@ def add(command: Callable) -> None:
     train.add_argument("--ema", type=float, metavar="SHARE", help=text)
     train.add_argument("--weight-decay", type=float, metavar="DECAY", help="default: 0.01")
     text = "first try N settings of rate, weight decay and augmentation on validation, leaving the worse ones early"
-    train.add_argument("--search", type=_whole(1), metavar="N", help=text)
-    train.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the head and the order; default: 0")
-    train.add_argument("--split-seed", type=_whole(0), default=0, metavar="N", help="draws the test set; default: 0")
+    train.add_argument("--search", type=whole_number(1), metavar="N", help=text)
+    train.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help="of the head and the order; default: 0"
+    )
+    train.add_argument(
+        "--split-seed", type=whole_number(0), default=0, metavar="N", help="draws the test set; default: 0"
+    )
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures or rows that can't be read")
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="for checkpoints; default: one in runs/ named by the rest"
@@ -205,7 +213,9 @@ def _rate(text: str) -> float | str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a rate above 0, such as 3e-4, nor auto")
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def whole_number(least: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number of at least `least`."""
+
     def whole(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")

@@ -56,7 +56,7 @@ def load_folder(
         pixels = StreamedImages(read, torch.tensor(good), size, _state([files[i] for i in good], background))
         if not os.environ.get("CI"):
             print(f"{root.name}: {len(good)} pictures of {size} px don't fit into the free memory: read when needed.")
-    _report(root, [str(problems[i]) for i in sorted(problems)], skip_bad)
+    report_bad(root, [str(problems[i]) for i in sorted(problems)], skip_bad)
     labels = torch.tensor([items[i][1] for i in good], dtype=torch.int64)
     _check_classes(root, classes, labels)
     return ImageSet(
@@ -89,7 +89,7 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
         for top in _folders(folder):
             if top.name not in classes:
                 raise CourseError(f"{top} is a class that {parts['train']} does not have: it could not be learnt.")
-            items += [(file, classes.index(top.name), part) for file in sorted(top.rglob("*")) if _counts(file)]
+            items += [(file, classes.index(top.name), part) for file in sorted(top.rglob("*")) if is_item(file)]
     return classes, items
 
 
@@ -97,7 +97,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _counts(file: Path) -> bool:
+def is_item(file: Path) -> bool:
+    """Whether a file is meant to be a picture: not hidden, nothing that a system leaves behind."""
     return file.is_file() and not file.name.startswith(".") and file.name.lower() not in LEFT_BY_SYSTEMS
 
 
@@ -123,7 +124,8 @@ def _common_size(sizes: list[tuple[int, int]]) -> int:
     return first[0] if same_squares else DEFAULT_SIZE
 
 
-def _report(root: Path, problems: list[str], skip_bad: bool) -> None:
+def report_bad(root: Path, problems: list[str], skip_bad: bool) -> None:
+    """Name what can't be used: in a CourseError, or in a printed line where it is to be left out."""
     if not problems:
         return
     shown = "\n  ".join([*problems[:20], *([f"… and {len(problems) - 20} more"] if len(problems) > 20 else [])])

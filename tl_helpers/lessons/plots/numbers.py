@@ -30,10 +30,8 @@ def bars(
     places, errors = np.arange(len(pairs)), np.where(spreads > 0, spreads, np.nan) if spreads.any() else None
     axes.barh(places, means, xerr=errors, color=PALETTE[0], capsize=5, height=0.65)
     for place, mean, spread in zip(places, means, spreads, strict=True):
-        share = (
-            abs(mean) < 2
-        )  # with a spread both get three digits behind the point: a spread is often below a hundredth
-        said = (f"{mean:.3f}", f"{spread:.3f}") if share else (_figure(mean), _figure(spread))
+        # a spread is often below a hundredth: shares get a third digit with it
+        said = (f"{mean:.3f}", f"{spread:.3f}") if abs(mean) < 2 else (_figure(mean), _figure(spread))
         text = "  " + (" ± ".join(said) if spread else _figure(mean))
         axes.text(mean + spread, place, text, va="center")
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
