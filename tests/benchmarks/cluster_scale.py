@@ -25,7 +25,7 @@ import numpy as np
 
 WIDTH, K, COLUMNS = 384, 20, 50
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
-REPEATS = {1_000: 15, 10_000: 7, 100_000: 4, 1_000_000: 2}
+REPEATS = {1_000: 15, 10_000: 7, 100_000: 8, 1_000_000: 2}
 METHODS = ("kmeans", "minibatch", "gmm")
 
 
