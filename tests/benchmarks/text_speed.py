@@ -125,6 +125,7 @@ def trainer(texts, best: bool) -> float:
 
 def sentence_transformers(texts, best: bool) -> float:
     """Its own trainer with the loss of SetFit, half as many pairs as documents; the second of a pair stands further on."""
+    import pyarrow
     from datasets import Dataset
     from sentence_transformers import (
         SentenceTransformer,
@@ -137,7 +138,9 @@ def sentence_transformers(texts, best: bool) -> float:
     model.max_seq_length = MAX_TOKENS
     half = len(texts) // 2
     same = (texts.labels[:half] == texts.labels[half : 2 * half]).float().tolist()
-    pairs = Dataset.from_dict({"a": texts.texts[:half], "b": texts.texts[half : 2 * half], "label": same})
+    columns = {"a": texts.texts[:half], "b": texts.texts[half : 2 * half], "label": same}
+    # a fingerprint of its own: datasets would make one by pickling the table, where dill 0.4 fails on a type of pyarrow
+    pairs = Dataset(pyarrow.table(columns), fingerprint="pairs")
     with tempfile.TemporaryDirectory() as folder:
         given = {
             "output_dir": folder,
