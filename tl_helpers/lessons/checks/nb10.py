@@ -73,7 +73,10 @@ def adapter_size(answer: Any) -> str:
     return "And the whole of MiniLM has 22.6 million."
 
 
-@exercise("10.4", start="Look for the first place where b is at least as good as a, and a step earlier was not.")
+@exercise(
+    "10.4",
+    start="Walk from the right: while b is at least as good as a, remember the number of labels. Where it is not, stop.",
+)
 def crossing(answer: Any) -> str:
     """`answer`: crossing(labels, a, b) -> the first number of labels from which on b is never below a; None if never."""
     labels, a, b = [1, 5, 10, 40, 100], [0.34, 0.57, 0.64, 0.70, 0.72], [0.21, 0.44, 0.57, 0.72, 0.79]
