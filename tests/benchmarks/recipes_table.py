@@ -9,8 +9,9 @@ A run that is in the file already is not repeated, so the command goes on where 
 LP-FT on emoji were compared on splits 10 to 12, whose test emoji stand in other splits' training: the choice between them
 is coarse, the differences within the noise of one split. A first table (6 epochs, 1e-3, decay 0.7: 0.705 and 0.586) had
 been seen before. Fine-tuning takes LP-FT's settings as they are: it was added since an ablation at 96 px
-(`finetune_table.py`, splits 0 to 2, the same emoji) had it ahead. Scratch was not tuned. Keeping the last weights was
-decided after test figures of splits 0 to 2 had been seen, as was the probe's floor after ELPV's seed 0.
+(`finetune_table.py`, splits 0 to 2, the same emoji) had it ahead, which a fourth split took back. Scratch was not tuned.
+Keeping the last weights was decided after test figures of splits 0 to 2 had been seen, as was the probe's floor after
+ELPV's seed 0.
 """
 
 import dataclasses
