@@ -34,6 +34,7 @@ from tl_helpers.sources import root, write_atomically
 # LP-FT with the stem and stages 1 to 3 frozen (upper_stages.py), so that more epochs could be afforded; without its crops
 # and contrast, only laid in eight ways, which test-time augmentation looks at too. Nothing of it was tuned.
 UPPER = {"size": 128, "epochs": 8, "lr": 5e-4, "rate_decay": 0.9, "tta": "square"}
+ALL_LAYERS = {"epochs": 12, "size": 128, "augment": "trivial", "lr": 7e-4, "rate_decay": 0.85}
 PLANS = {
     "emoji": {
         "source": "emoji-google",
@@ -41,17 +42,9 @@ PLANS = {
         "seeds": [0, 1, 2, 3, 4],
         "recipes": {
             "probe": {"epochs": 1, "size": 128},
-            "lp-ft": {"epochs": 12, "size": 128, "augment": "trivial", "lr": 7e-4, "rate_decay": 0.85},
-            "fine-tune": {"epochs": 12, "size": 128, "augment": "trivial", "lr": 7e-4, "rate_decay": 0.85},
-            "fine-tune, both artists": {
-                "recipe": "fine-tune",
-                "artists": "both",
-                "epochs": 12,
-                "size": 128,
-                "augment": "trivial",
-                "lr": 7e-4,
-                "rate_decay": 0.85,
-            },
+            "lp-ft": ALL_LAYERS,
+            "fine-tune": ALL_LAYERS,
+            "fine-tune, both artists": {"recipe": "fine-tune", "artists": "both", **ALL_LAYERS},
             "scratch": {"epochs": 24, "size": 96, "augment": "trivial"},
         },
     },
