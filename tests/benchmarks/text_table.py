@@ -1,6 +1,6 @@
 """The text table: R8, R52 and 20 Newsgroups, standard splits, whole test sets; every run is a row of data/results/text_table.json.
 
-    python tests/benchmarks/text_table.py tune cnn                  its rates on R8's validation part, a split of its own
+    python tests/benchmarks/text_table.py tune cnn minilm           rates (and epochs) on R8's validation part, a split of its own
     python tests/benchmarks/text_table.py reuters-r8 tf-idf cnn     these rows of this set, all their seeds
     python tests/benchmarks/text_table.py plan                      everything, in turn
     python tests/benchmarks/text_table.py curve                     R8 by labels a class, on validation documents
@@ -40,6 +40,7 @@ SEEDS = {"tf-idf": 5, "cnn": 3, "gru": 3, "attention": 3}  # 5 for a row that is
 EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3}
 SCRATCH = ("cnn", "gru", "attention")
 RATES = (1e-3, 4e-3)  # tried for each encoder from scratch, on R8's validation part
+MINILM = ((1e-4, 3), (3e-4, 3), (2e-4, 6))  # peak rates of its head and epochs, tried for fine-tuning in the same way
 
 
 def figures(labels, predictions) -> dict:
@@ -69,7 +70,7 @@ def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int |
     tl.seed_everything(seed)
     tokenizer = tl.data.word_tokenizer(data.train.texts, 20_000)
     model = tl.attach_head(tl.text_encoder(kind, tokenizer=tokenizer), tl.heads.linear(len(data.classes)))
-    settings = {"lr": rate or chosen_rate(kind), "epochs": epochs or EPOCHS[kind], "max_tokens": TOKENS[data.name]}
+    settings = {"lr": rate or chosen_settings(kind)["lr"], "epochs": epochs or EPOCHS[kind], "max_tokens": TOKENS[data.name]}
     more = {"seed": seed, "label_smoothing": 0.0, "checkpoint": _folder(data, kind, seed, settings)}
     result = tl.transfer(model, data, "scratch", **more, **settings)
     return (
@@ -79,13 +80,16 @@ def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int |
     )
 
 
-def pretrained(recipe: str, data, seed: int):
-    """MiniLM by a recipe of `transfer`, as `python -m tl_helpers train SET --backbone minilm` runs it."""
-    settings = {"epochs": EPOCHS["minilm"], "max_tokens": TOKENS[data.name]}
+def pretrained(recipe: str, data, seed: int, rate: float | None = None, epochs: int | None = None):
+    """MiniLM by a recipe of `transfer`, as `python -m tl_helpers train SET --backbone minilm` runs it; `epochs`: a try."""
+    chosen = chosen_settings("minilm") if recipe != "probe" and epochs is None else {}
+    settings = {"lr": rate, "epochs": epochs or EPOCHS["minilm"], "max_tokens": TOKENS[data.name]}
+    settings |= {key: chosen[key] for key in ("lr", "epochs") if key in chosen}
     model = tl.attach_head(tl.load_text_encoder("minilm"), tl.heads.linear(len(data.classes)))
     result = tl.transfer(model, data, recipe, seed=seed, checkpoint=_folder(data, recipe, seed, settings), **settings)
     settings |= {"hardware": result.made["hardware"], "lr": result.made["settings"]["lr"]}
-    return settings, _three(result.val, data), tl.evaluate(model, data.test).predictions.numpy()
+    val = _three(result.val, data)
+    return settings, val, tl.evaluate(model, data.test).predictions.numpy() if epochs is None else None
 
 
 def lora(data, seed: int):
@@ -158,21 +162,22 @@ def add(part: str, row: dict) -> None:
     print(json.dumps(row), flush=True)
 
 
-def chosen_rate(kind: str) -> float:
-    """The rate with the best validation accuracy on R8; tried first, if it was not."""
+def chosen_settings(kind: str) -> dict:
+    """The settings with the best validation accuracy on R8; tried first, if they were not."""
     tune([kind])
     tried = [row for row in read()["tuning"] if row["row"] == kind]
-    return max(tried, key=lambda row: row["val"]["accuracy"])["settings"]["lr"]
+    return max(tried, key=lambda row: row["val"]["accuracy"])["settings"]
 
 
 def tune(kinds: list[str]) -> None:
-    """Each rate once on R8, split 10, two epochs."""
+    """Each pair of a rate and a number of epochs once on R8, split 10; two epochs for the encoders from scratch."""
     data = tl.data.load("reuters-r8", split_seed=10)
     for kind in kinds or SCRATCH:
-        for rate in RATES:
+        for rate, epochs in MINILM if kind == "minilm" else [(rate, 2) for rate in RATES]:
             if any(row["row"] == kind and row["settings"]["lr"] == rate for row in read()["tuning"]):
                 continue
-            settings, val, _ = scratch(kind, data, 10, rate, epochs=2)
+            run = pretrained if kind == "minilm" else scratch
+            settings, val, _ = run("lp-ft" if kind == "minilm" else kind, data, 10, rate, epochs)
             add("tuning", {"row": kind, "set": data.name, "split": 10, "settings": settings, "val": val})
 
 
@@ -211,7 +216,7 @@ def curve(kinds: list[str]) -> None:
                     model = tl.attach_head(tl.text_encoder(kind, tokenizer=tokenizer), tl.heads.linear(8))
                     batches = TextBatches(few, tokenizer, max_tokens=64, shuffle=True, seed=draw)
                     watched = TextBatches(data.val.subset(range(64)), tokenizer, max_tokens=64)
-                    settings = Settings(-(-100 // len(batches)), chosen_rate(kind), keep="last")
+                    settings = Settings(-(-100 // len(batches)), chosen_settings(kind)["lr"], keep="last")
                     tl.fit(model, batches, watched, settings, seed=draw)
                     accuracy = tl.evaluate(model, data.val, max_tokens=64).accuracy
                 add("curve", {"row": kind, "per_class": per_class, "draw": draw, "accuracy": round(accuracy, 5)})
