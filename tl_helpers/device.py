@@ -123,7 +123,8 @@ def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) 
     """
     if hardware.device.type != "cpu" or hardware.deterministic or os.environ.get("CI"):
         return hardware
-    machine = f"{use}, {platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    chip = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    machine = f"{use}, {chip}, torch {torch.__version__}, {torch.get_num_threads()} threads"
     known = bf16_gains()
     if machine not in known:
         known[machine] = round(_measure_bf16(forward), 2)

@@ -127,7 +127,7 @@ def main(name: str) -> None:
         for seed in plan["seeds"]:
             if any(row["recipe"] == recipe and row["seed"] == seed for row in rows):
                 continue
-            rows.append(one_run(plan, recipe, seed))
+            rows.append(one_run(plan, recipe, seed) | {"hardware": tl.pick_device().line()})
             print(json.dumps(rows[-1]), flush=True)
             table = {
                 "command": f"python tests/benchmarks/recipes_table.py {name}",

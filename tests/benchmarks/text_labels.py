@@ -16,6 +16,7 @@ import datetime
 import json
 import time
 from collections.abc import Iterator
+from itertools import product
 
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -224,10 +225,10 @@ def lm(rows: list[dict]) -> Iterator[dict]:
         yield row | {"seconds": [round(r["seconds"], 1) for r in done.history]}
 
 
-# --- one network, three beginnings
+# --- one network, several beginnings; two recipes and two rates are tried for each
 
 
-STARTS = {"epochs": 16, "rates": (3e-3, 1e-2), "labels": 10}
+STARTS = {"epochs": 16, "rates": (3e-3, 1e-2), "recipes": ("all at once", "stage by stage"), "labels": 10}
 PRETRAINED = {
     "language model": READ[0],
     "language model of Reuters": READ[2],
@@ -250,11 +251,11 @@ def starts(rows: list[dict]) -> Iterator[dict]:
     vectors = counted(news, tokenizer)
     unlike, every = clean(news), EVERY["20newsgroups"]
 
-    def run(start, rate, draw):
+    def run(start, recipe, rate, draw):
         tl.seed_everything(draw)
         model, few = start_from(start, news, tokenizer, vectors), news.train.few(STARTS["labels"], draw)
         val = news.val.subset(range(0, len(news.val), 8))
-        if start in PRETRAINED:
+        if recipe == "stage by stage":
             gradual(model, few, val, epochs=STARTS["epochs"], lr=rate, seed=draw, hardware=hardware)
             return model
         batches = tokens.TextBatches(few, tokenizer, max_tokens=MAX_TOKENS, shuffle=True, seed=draw)
@@ -264,24 +265,25 @@ def starts(rows: list[dict]) -> Iterator[dict]:
         return model
 
     names, test = ("random", "word vectors", *PRETRAINED), news.test.subset(range(0, len(news.test), every))
-    for start, rate in [(start, rate) for rate in STARTS["rates"] for start in names]:
-        if not there(rows, start=start, tuning=rate):
-            before, model = time.perf_counter(), run(start, rate, TUNING)
+    for start, recipe, rate in product(names, STARTS["recipes"], STARTS["rates"]):
+        if not there(rows, start=start, recipe=recipe, tuning=rate):
+            before, model = time.perf_counter(), run(start, recipe, rate, TUNING)
             good = measure(look(model, news.val, tokenizer, hardware), news.val.labels)["accuracy"]
-            row = {"start": start, "tuning": rate, "val": round(good, 5)}
+            row = {"start": start, "recipe": recipe, "tuning": rate, "val": round(good, 5)}
             yield row | {"seconds": round(time.perf_counter() - before)}
     for draw, start in [(draw, start) for draw in DRAWS for start in (*names, "mean of word vectors")]:
-        if there(rows, start=start, draw=draw):
+        tuned = [r for r in rows if r["start"] == start and "tuning" in r]
+        best = max(tuned, key=lambda r: r["val"]) if tuned else {"recipe": None, "tuning": None}
+        recipe, rate = best["recipe"], best["tuning"]
+        if there(rows, start=start, draw=draw, recipe=recipe, lr=rate):
             continue
         before, few = time.perf_counter(), news.train.few(STARTS["labels"], draw)
         if start in names:
-            tuned = [r for r in rows if r["start"] == start and "tuning" in r]
-            best = max(tuned, key=lambda r: r["val"])["tuning"]
-            logits = look(run(start, best, draw), test, tokenizer, hardware)
+            logits = look(run(start, recipe, rate, draw), test, tokenizer, hardware)
         else:
-            best, mean = None, [mean_vector(texts, tokenizer, vectors) for texts in (few, test)]
+            mean = [mean_vector(texts, tokenizer, vectors) for texts in (few, test)]
             logits = probe((mean[0], few.labels), classes=20, strengths=(0.1,))(mean[1]).detach()
-        row = {"start": start, "draw": draw, "labels": STARTS["labels"], "lr": best, "every": every}
+        row = {"start": start, "draw": draw, "labels": STARTS["labels"], "recipe": recipe, "lr": rate, "every": every}
         row |= {"test": scores(logits, test.labels, unlike[::every])}
         yield row | {"seconds": round(time.perf_counter() - before)}
 
@@ -297,6 +299,7 @@ def mean_vector(texts, tokenizer, vectors) -> torch.Tensor:
 MINILM = {
     "frozen": {},
     "lp-ft": {"lr": 1e-4, "rate_decay": 0.9},
+    "lp-lora": {"lr": 2e-3, "rate_decay": 1.0},
     "fine-tune": {"lr": 1e-4, "rate_decay": 0.9},
     "lora": {"lr": 2e-3, "rate_decay": 1.0},
     "contrast": {"lr": 1e-4},
@@ -315,12 +318,12 @@ def minilm_run(data, test, method: str, labels: int, draw: int, hardware) -> tor
     if method == "contrast":
         steps = EPOCHS * len(few) // (2 * len(data.classes))  # each text as often as in fine-tuning
         contrast(encoder, few, steps=steps, lr=asked["lr"], seed=draw, hardware=hardware)
-    if method in ("frozen", "contrast", "lp-ft"):
+    if method in ("frozen", "contrast", "lp-ft", "lp-lora"):
         rows = look(encoder, few, tokenizer, hardware)
         model.head.load_state_dict(probe((rows, few.labels), classes=len(data.classes)).state_dict())
     if method in ("frozen", "contrast"):
         return look(model, test, tokenizer, hardware)
-    if method == "lora":
+    if "lora" in method:
         add_lora(model)
     val = data.val.subset(range(0, len(data.val), 8))
     train = tokens.TextBatches(few, batch_size=16, shuffle=True, seed=draw, **common)
