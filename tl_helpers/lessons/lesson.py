@@ -18,6 +18,7 @@ TITLES = {
     "10": "Fine-tuning on text",
     "11": "Reading comprehension",
     "12": "Cluster features",
+    "13": "A tour of what else there is",
     "14": "Privacy and encrypted features",
     "15": "Your own data",
 }
