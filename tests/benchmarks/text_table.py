@@ -70,7 +70,11 @@ def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int |
     tl.seed_everything(seed)
     tokenizer = tl.data.word_tokenizer(data.train.texts, 20_000)
     model = tl.attach_head(tl.text_encoder(kind, tokenizer=tokenizer), tl.heads.linear(len(data.classes)))
-    settings = {"lr": rate or chosen_settings(kind)["lr"], "epochs": epochs or EPOCHS[kind], "max_tokens": TOKENS[data.name]}
+    settings = {
+        "lr": rate or chosen_settings(kind)["lr"],
+        "epochs": epochs or EPOCHS[kind],
+        "max_tokens": TOKENS[data.name],
+    }
     more = {"seed": seed, "label_smoothing": 0.0, "checkpoint": _folder(data, kind, seed, settings)}
     result = tl.transfer(model, data, "scratch", **more, **settings)
     return (
