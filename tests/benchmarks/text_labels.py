@@ -225,10 +225,10 @@ def lm(rows: list[dict]) -> Iterator[dict]:
         yield row | {"seconds": [round(r["seconds"], 1) for r in done.history]}
 
 
-# --- one network, several beginnings; two recipes and two rates are tried for each
+# --- one network, several beginnings; two recipes and three rates are tried for each
 
 
-STARTS = {"epochs": 16, "rates": (3e-3, 1e-2), "recipes": ("all at once", "stage by stage"), "labels": 10}
+STARTS = {"epochs": 16, "rates": (3e-3, 1e-2, 3e-2), "recipes": ("all at once", "stage by stage"), "labels": 10}
 PRETRAINED = {
     "language model": READ[0],
     "language model of Reuters": READ[2],
