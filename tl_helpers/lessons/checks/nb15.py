@@ -14,8 +14,8 @@ def groups_from(answer: Any) -> str:
     """`answer`: f(names) -> a number for each name, the same for names that agree up to their last underscore."""
     names = ["robin_3_001.png", "robin_3_002.png", "robin_4_001.png", "owl_3_001.png", "robin_3_010.png", "owl_3_9.png"]
     found = ask(answer, list(names))
-    need(not isinstance(found, (str, dict)), f"a number for each name was expected; this is {a_kind(found)}.")
-    found = list(found.tolist() if hasattr(found, "tolist") else found)
+    found = found.tolist() if hasattr(found, "tolist") else found
+    need(isinstance(found, (list, tuple)), f"a number for each name was expected; this is {a_kind(found)}.")
     need(len(found) == len(names), f"{len(names)} names went in, {len(found)} numbers came out. One for **each** name.")
     need(not any(isinstance(x, str) for x in found), "these are the things' names. `make_split` takes whole numbers.")
 
