@@ -179,13 +179,13 @@ def _mark_phases(axes: plt.Axes, phases: Sequence[str]) -> None:
     starts = [k for k in range(len(phases)) if k == 0 or phases[k] != phases[k - 1]]
     if len(starts) < 2:
         return
+    crowded = len(starts) > 2  # then the names of short phases stand side by side on two lines
     for i, k in enumerate(starts):
         if k:
             axes.axvline(k + 0.5, color=QUIET, linestyle=":", linewidth=1.5)
-        height = 1 + 0.06 * (i % 2 if len(starts) > 2 else 0)  # names of short phases stand side by side on two lines
-        where = {"xycoords": ("data", "axes fraction"), "va": "bottom"}
-        axes.annotate(phases[k], (k + 0.55, height), color=QUIET, fontsize=12, **where)
-    axes.set_title(axes.get_title(), pad=38 if len(starts) > 2 else 22)
+        place = k + 0.55, 1.06 if crowded and i % 2 else 1
+        axes.annotate(phases[k], place, xycoords=("data", "axes fraction"), va="bottom", color=QUIET, fontsize=12)
+    axes.set_title(axes.get_title(), pad=38 if crowded else 22)
 
 
 def _number(value: Any) -> float:
