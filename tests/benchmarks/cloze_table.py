@@ -3,13 +3,15 @@
     python tests/benchmarks/cloze_table.py baselines            clues alone, and the logistic ranker on all of them
     python tests/benchmarks/cloze_table.py words                the attention-sum reader from scratch
     python tests/benchmarks/cloze_table.py frozen               MiniLM frozen, states kept in data/cache, the head trained
-    python tests/benchmarks/cloze_table.py "frozen and clues"   the same head, and the eight clues added to its logits
+    python tests/benchmarks/cloze_table.py "frozen and clues"   the same head, and the eight clues added to its logits, learnt together
     python tests/benchmarks/cloze_table.py fine-tuned           all of MiniLM trained, from the head that `frozen` trains
     … --kinds noun verb --folds 0 1 --seeds 0 --minutes 8       a part of it; it stops before a run that would outlast the minutes
 
 A run that is in the file already is not repeated, so the command goes on where it was stopped. A row holds the right answers
-by story. How the ranker sees its clues (`ranked`) is the best of five ways by test figures, which favours the ranker. The head on
-frozen states was made smaller on the validation tales of folds 0 and 2, after a larger one had scored 0.303 on test tales.
+by story. `words + ranker` and `fine-tuned + ranker` come with the reader's own row: a ranker that learnt from the training
+tales alone, and two weights, the reader's and the ranker's, from the tales that choose. How the ranker sees its clues
+(`ranked`) is the best of five ways by test figures, which favours the ranker. The head on frozen states was made smaller on
+the validation tales of folds 0 and 2, after a larger one had scored 0.303 on test tales.
 """
 
 import argparse
@@ -53,19 +55,34 @@ def ranked(table: np.ndarray) -> np.ndarray:
 def baselines(kind: str, fold: int, seed: int) -> dict:
     """Right answers (n,) of each baseline on the fold's test stories; ties are drawn by the seed."""
     train, val, test = load_cloze(kind).fold(fold)
-    learn = (*train.questions, *val.questions)
-    seen, new = (np.stack([clues(question) for question in part]) for part in (learn, test.questions))
-    target = np.concatenate([np.eye(10)[question.label] for question in learn])
-    ranker = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(
-        ranked(seen).reshape(-1, 2 * len(CLUES)), target
-    )
+    new = np.stack([clues(question) for question in test.questions])
     scores = {name: new[..., CLUES.index(clue)] for name, clue in SINGLE.items()}
-    scores["eight clues"] = ranker.decision_function(ranked(new).reshape(-1, 2 * len(CLUES))).reshape(-1, 10)
+    scores["eight clues"] = rank((*train.questions, *val.questions), test.questions)[0]
     ties = np.random.default_rng(seed).random(new.shape[:2])
     return {name: np.lexsort((ties, score), axis=1)[:, -1] == test.labels for name, score in scores.items()}
 
 
-def words(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+def rank(learn, *asked) -> list[np.ndarray]:
+    """Scores (n, 10) of the candidates of each part of `asked`, by a regression on the clues of the questions `learn`."""
+    rows = [ranked(np.stack([clues(question) for question in part])) for part in (learn, *asked)]
+    return weigh(rows[0], np.array([question.label for question in learn]), *rows[1:])
+
+
+def weigh(table: np.ndarray, labels: np.ndarray, *asked: np.ndarray) -> list[np.ndarray]:
+    """Scores (n, 10) by a logistic regression on (n, 10, columns): is this candidate the answer?"""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(table.reshape(-1, table.shape[-1]), np.eye(10)[labels].ravel())
+    return [model.decision_function(one.reshape(-1, one.shape[-1])).reshape(-1, 10) for one in asked]
+
+
+def beside_ranker(parts, val: torch.Tensor, test: torch.Tensor) -> np.ndarray:
+    """Right answers (n,) of a reader and a ranker together, weighed on the tales that choose: neither has learnt from those."""
+    ranks = rank(*(part.questions for part in parts))
+    both = [np.stack([r, x.log_softmax(1).numpy()], 2) for r, x in zip(ranks, (val, test), strict=True)]
+    return weigh(both[0], parts[1].labels, both[1])[0].argmax(1) == parts[2].labels
+
+
+def words(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
     """The reader from scratch."""
     train, val, test = load_cloze(kind).fold(fold)
     encode, size = words_encoder(train)
@@ -73,14 +90,14 @@ def words(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
     return fitted(WordReader(size), encode, (train, val, test), SETTINGS["words"], seed, hardware)
 
 
-def frozen(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+def frozen(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
     """A head on states that were kept."""
     encode = kept_states(kind, hardware).__getitem__
     torch.manual_seed(seed)
     return fitted(small_head(), encode, load_cloze(kind).fold(fold), SETTINGS["frozen"], seed, hardware)
 
 
-def frozen_and_clues(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+def frozen_and_clues(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
     """The head's logits and a weighted sum of the clues, trained together."""
     states, (train, val, test) = kept_states(kind, hardware), load_cloze(kind).fold(fold)
     table = {q: ranked(clues(q)[None])[0] for part in (train, val, test) for q in part.questions}
@@ -115,7 +132,7 @@ def small_head() -> AttentionSum:
     return AttentionSum(384, inner=32, dropout=0.5)
 
 
-def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, dict]:
+def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
     """Head first on kept states, then all layers; each epoch is kept in runs/, so a stopped run goes on."""
     parts = load_cloze(kind).fold(fold)
     torch.manual_seed(seed)
@@ -127,8 +144,8 @@ def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[np.ndarray, d
     return fitted(reader, pieces_encoder(minilm_tokenizer()), parts, SETTINGS["fine-tuned"], seed, faster, checkpoint)
 
 
-def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, groups=None) -> tuple[np.ndarray, dict]:
-    """Train on the first part, choose the epoch on the second, and answer the third: right (n,), and validation's figures."""
+def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, groups=None) -> tuple[dict, dict]:
+    """Train on the first part, choose the epoch on the second, answer both others: logits (n, 10), validation's figures."""
     plan = {key: value for key, value in settings.items() if key != "batch_size"}
     train, val, test = (
         ClozeBatches(part, encode, batch_size=settings["batch_size"], shuffle=part.role == "train", seed=seed)
@@ -137,8 +154,8 @@ def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, grou
     result = tl.fit(
         model, train, val, Settings(**plan), hardware=hardware, seed=seed, checkpoint=checkpoint, groups=groups
     )
-    logits, labels, _ = predict(model, test, hardware)
-    return (logits.argmax(1) == labels).numpy(), {"val": result.val["accuracy"], "best_epoch": result.best_epoch}
+    logits = {part.role: predict(model, part, hardware)[0] for part in (val, test)}
+    return logits, {"val": result.val["accuracy"], "best_epoch": result.best_epoch}
 
 
 def minilm():
@@ -200,8 +217,10 @@ def main() -> None:
         else:
             named = {"words": words, "frozen": frozen, "frozen and clues": frozen_and_clues, "fine-tuned": fine_tuned}
             run = named[asked.what]
-            right, more = run(kind, fold, seed, hardware)
-            answers = {asked.what: right}
+            (logits, more), parts = run(kind, fold, seed, hardware), load_cloze(kind).fold(fold)
+            answers = {asked.what: logits["test"].argmax(1).numpy() == parts[2].labels}
+            if asked.what in ("words", "fine-tuned"):
+                answers[f"{asked.what} + ranker"] = beside_ranker(parts, logits["val"], logits["test"])
         last = time.time() - start
         for name, right in answers.items():
             row = {"model": name, "kind": kind, "fold": fold, "seed": seed, "accuracy": round(float(right.mean()), 4)}

@@ -194,11 +194,18 @@ def counted(news, tokenizer) -> torch.Tensor:
     return ppmi_vectors(tokens.encode(news.train.texts, tokenizer, 10**6), LM["vocabulary"], LM["dim"])
 
 
+def learn_to_guess(model, texts, val, tokenizer, rate: float, kept, seed: int = 0):
+    """Train a language model on `texts`; every epoch is kept in the file `kept`."""
+    common = {"batch_size": LM["batch_size"], "length": LM["length"]}
+    train = TokenStream(texts, tokenizer, batches=LM["batches"], shuffle=True, seed=seed, **common)
+    settings = Settings(LM["epochs"], lr=rate, warmup=0.1, keep="last")
+    some = TokenStream(val, tokenizer, batches=8, **common)
+    return tl.fit(model, train, some, settings, hardware=tl.pick_device(), seed=seed, checkpoint=kept)
+
+
 def lm(rows: list[dict]) -> Iterator[dict]:
     news, hardware = load("20newsgroups"), tl.pick_device()
     tokenizer = news_tokenizer(news)
-    common = {"batch_size": LM["batch_size"], "length": LM["length"]}
-    val = TokenStream(news.val, tokenizer, batches=8, **common)
     for kind, read, begin in READ:  # always the words of 20 Newsgroups, and its validation part to look at
         if there(rows, kind=kind, text=read, begin=begin):
             continue
@@ -206,11 +213,9 @@ def lm(rows: list[dict]) -> Iterator[dict]:
         model = language_model(kind, tokenizer, dim=LM["dim"])
         if begin == "word vectors":
             model.encoder.embedding.weight.data.copy_(counted(news, tokenizer))
-        train = TokenStream(load(read).train, tokenizer, batches=LM["batches"], shuffle=True, **common)
         rate = LM["lr"] if kind == "gru" else LM["lr"] / 4
-        settings = Settings(LM["epochs"], lr=rate, warmup=0.1, keep="last")
         kept = cache_dir() / "language_model" / f"training-{read}-{kind}-{begin[:4]}.safetensors"
-        done = tl.fit(model, train, val, settings, hardware=hardware, checkpoint=kept)
+        done = learn_to_guess(model, load(read).train, news.val, tokenizer, rate, kept)
         files.save(lm_file(kind, read, begin), model.state_dict(), {"kind": kind, **LM})
         words = LM["batch_size"] * LM["length"] * LM["batches"]
         row = {

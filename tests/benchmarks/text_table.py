@@ -14,6 +14,7 @@ add yours to ROWS.
 
 import datetime
 import fcntl
+import functools
 import json
 import os
 import sys
@@ -26,19 +27,22 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
+from text_labels import LM, learn_to_guess
 
 import tl_helpers as tl
 from tl_helpers.data import TextBatches, minilm_tokenizer, near_duplicates
 from tl_helpers.engine.settings import Settings
 from tl_helpers.models.adapters import add_lora
+from tl_helpers.models.language_model import language_model
 from tl_helpers.recipes.features import quick_precision
 from tl_helpers.sources import cache_dir, root, write_atomically
 
 PATH = root() / "data" / "results" / "text_table.json"
 TOKENS = {"reuters-r8": 128, "reuters-r52": 128, "20newsgroups": 256}
-SEEDS = {"tf-idf": 5, "cnn": 3, "gru": 3, "attention": 3}  # 5 for a row that is not named here
-EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3}
+EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3, "uni-GRU": 6}
 SCRATCH = ("cnn", "gru", "attention")
+UNI_GRU = ("uni-GRU", "uni-GRU, language model")  # the same network twice, every layer trained at one rate
+SEEDS = dict.fromkeys([*SCRATCH, *UNI_GRU], 3)  # 5 for the others
 RATES = (1e-3, 4e-3)  # tried for each encoder from scratch, on R8's validation part
 MINILM = ((1e-4, 3), (3e-4, 3), (2e-4, 6))  # peak rates of its head and epochs, tried for fine-tuning in the same way
 
@@ -119,6 +123,26 @@ def lora(data, seed: int):
     )
 
 
+def uni_gru(begin: str, data, seed: int, rate: float | None = None, epochs: int | None = None):
+    """The GRU of a language model: with random weights, or after it has learnt to guess the words of the training part."""
+    tl.seed_everything(seed)
+    tokenizer = tl.data.word_tokenizer(data.train.texts, LM["vocabulary"])
+    reader = language_model("gru", tokenizer, dim=LM["dim"])
+    settings = {
+        "lr": rate or chosen_settings(begin)["lr"],
+        "epochs": epochs or EPOCHS["uni-GRU"],
+        "max_tokens": TOKENS[data.name],
+    }
+    folder = _folder(data, begin.replace(", ", "-"), seed, settings)
+    if begin == "uni-GRU, language model":
+        kept = _folder(data, "language model", seed, LM) / "training.safetensors"
+        learn_to_guess(reader, data.train, data.val, tokenizer, LM["lr"], kept, seed)
+    model = tl.attach_head(reader.encoder, tl.heads.linear(len(data.classes)))
+    result = tl.transfer(model, data, "scratch", seed=seed, label_smoothing=0.0, checkpoint=folder, **settings)
+    val = _three(result.val, data)
+    return settings, val, tl.evaluate(model, data.test).predictions.numpy() if epochs is None else None
+
+
 def _folder(data, row: str, seed: int, settings: dict):
     """Where every epoch of a run is kept: one that was stopped goes on."""
     folder = cache_dir() / "text_table" / "-".join(map(str, [data.name, row, seed, *settings.values()]))
@@ -136,6 +160,8 @@ ROWS: dict[str, Callable] = {
     "cnn": lambda data, seed: scratch("cnn", data, seed),
     "gru": lambda data, seed: scratch("gru", data, seed),
     "attention": lambda data, seed: scratch("attention", data, seed),
+    "uni-GRU": lambda data, seed: uni_gru("uni-GRU", data, seed),
+    "uni-GRU, language model": lambda data, seed: uni_gru("uni-GRU, language model", data, seed),
     "MiniLM, frozen": lambda data, seed: pretrained("probe", data, seed),
     "MiniLM, fine-tuned": lambda data, seed: pretrained("lp-ft", data, seed),
     "MiniLM, LoRA": lora,
@@ -180,8 +206,12 @@ def tune(kinds: list[str]) -> None:
         for rate, epochs in MINILM if kind == "minilm" else [(rate, 2) for rate in RATES]:
             if any(row["row"] == kind and row["settings"]["lr"] == rate for row in read()["tuning"]):
                 continue
-            run = pretrained if kind == "minilm" else scratch
-            settings, val, _ = run("lp-ft" if kind == "minilm" else kind, data, 10, rate, epochs)
+            run = functools.partial(scratch, kind)
+            if kind == "minilm":
+                run = functools.partial(pretrained, "lp-ft")
+            if kind in UNI_GRU:
+                run = functools.partial(uni_gru, kind)
+            settings, val, _ = run(data, 10, rate, epochs)
             add("tuning", {"row": kind, "set": data.name, "split": 10, "settings": settings, "val": val})
 
 
@@ -234,9 +264,8 @@ def plan() -> None:
         main("reuters-r8", [row])
     curve([])
     main("20newsgroups", ["tf-idf"])
-    for name in ("reuters-r52", "20newsgroups"):
-        for row in SCRATCH:
-            main(name, [row])
+    for name in TOKENS:
+        main(name, [*SCRATCH, *UNI_GRU])
 
 
 if __name__ == "__main__":

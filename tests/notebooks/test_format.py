@@ -41,6 +41,15 @@ def test_the_last_sections_are_there(lesson):
         assert any(section.lower() in heading.lower() for heading in headings), f"no section {section!r}"
 
 
+def test_it_runs_as_slides(lesson):
+    for cell in lesson.nb.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        if cell.source.startswith("<details"):
+            assert kind == "skip", f"a solution is on a slide: {cell.source[:60]!r}"
+        elif cell.cell_type == "markdown" and re.match("##? ", cell.source):
+            assert kind in ("slide", "subslide", "skip"), f"no slide begins at {cell.source.splitlines()[0]!r}"
+
+
 def test_the_first_code_cell_opens_the_lesson(lesson):
     opening = lesson.code[0]
     assert f'tl.lesson("{lesson.number}")' in opening.raw.source
