@@ -1,4 +1,4 @@
-"""A set written as folders of pictures, as torchvision's ImageFolder and the seed's second listing read them."""
+"""A set written as folders of pictures, as torchvision's ImageFolder and the article's second listing read them."""
 
 import re
 import shutil

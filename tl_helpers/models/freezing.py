@@ -1,7 +1,7 @@
 """Freezing that holds: no gradient, and batch norm and dropout at rest.
 
-A parameter that gets no gradient still has two ways of changing: an optimiser that decays its weight, and batch norm,
-whose running mean and variance are no parameters and move with every batch in training mode. So what is frozen here is
+What gets no gradient any more can still change: an optimiser goes on by a gradient that was left behind, and batch norm's
+running mean and variance are no parameters and move with every batch in training mode. So what is frozen here is
 also kept in eval mode (`train_mode`), and left out of the optimiser (`layers.parameter_groups`).
 """
 

@@ -1,4 +1,4 @@
-"""Four small networks to pretrain by hand, one for each method that the seed names: CNN, ResNet, RNN, attention.
+"""Four small networks to pretrain by hand, one for each method that the article names: CNN, ResNet, RNN, attention.
 
 Each takes small pictures, already normalised, (b, 3, h, w), and gives features (b, width). Rows of `models.TABLE` make
 backbones of them: `load_backbone("small_cnn", weights=None)`.

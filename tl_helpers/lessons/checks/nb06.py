@@ -139,7 +139,10 @@ def calibration_error(answer: Any) -> str:
     compare(found, value, mistakes, f"the error is {value:.4f} here with ten bins; yours is {found:.4g}.", 1e-3)
     again = number_from(ask(answer, probabilities.clone(), labels.clone(), 4))
     need(close(again, error(sure, right, 4), 1e-3), "with four bins it should be another number. Is `bins` used?")
-    return "An error of 0.10 says: what it calls 90 % sure is right in about 80 % of the cases, or in all."
+    return (
+        "An error of 0.10 says: over all answers, how sure it is and how often it is right lie ten points apart in the mean. "
+        "It does not say in which drawer, nor on which side."
+    )
 
 
 @exercise(

@@ -51,7 +51,9 @@ def rates(answer: Any) -> str:
     mistakes = [
         (right.flip(0), "that is upside down: the list begins at the stem, and the **head** gets the whole `lr`."),
         (right * 0.5, "the head itself gets `lr`, undiminished: its factor is decay to the power of 0."),
-        (right * 16, "going down the rates shrink, yours grow: the exponent has the wrong sign."),
+        (right * 8, "the head gets `lr` itself, the others less: the exponent has the wrong sign."),
+        (right * 16, "the head gets `lr` itself, the others less: the exponent has the wrong sign."),
+        (8 * right.flip(0), "going down the rates shrink, yours grow: the exponent has the wrong sign."),
         (
             torch.full((4,), 0.01),
             "all are equal; the lower a stage, the more general it is and the less it should move.",

@@ -39,7 +39,7 @@ def a_distance(answer: Any) -> str:
     mistakes = [
         (-1.6, "nine of ten guesses are right, so the error is 0.1; you took the share of **right** ones for it."),
         (0.0, "nine of ten guesses are right: these domains are far apart."),
-        (0.8, "the error counts twice: 1 − 2 · error. At an error of a half the distance is 0."),
+        (0.8, "that is 1 − 2 · error. The distance is twice as much: it goes from 0 to 2."),
         (1.8, "the error counts twice: 1 − 2 · error. At an error of a half the distance is 0."),
         (2 * (1 - 2 * 1.0), "that takes the **number** of errors; the share is asked for."),
         (0.1, "that is the error. The distance is 2 · (1 − 2 · error)."),

@@ -54,7 +54,8 @@ def history(result, *, title: str = "The course of the training") -> Figure:
     rows = list(getattr(result, "history", result))
     if not rows:
         raise CourseError("There is no history to draw: not one epoch was finished.")
-    epochs = np.arange(1, len(rows) + 1)
+    first = 0 if rows[0].get("epoch") == 0 else 1  # a probe is no epoch: it stands at 0
+    epochs = np.arange(first, first + len(rows))
     figure, (losses, shares) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
     curves = [
         (losses, "train_loss", "training"),
@@ -73,9 +74,9 @@ def history(result, *, title: str = "The course of the training") -> Figure:
     shares.set(title="Accuracy", xlabel="epoch", ylabel="share of right answers")
     for axes in (losses, shares):
         axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlim(0.5, len(rows) + 0.5)
-        axes.legend(fontsize=13)
-        _mark_phases(axes, [row.get("phase", "") for row in rows])
+        axes.set_xlim(first - 0.5, first + len(rows) - 0.5)
+        _mark_phases(axes, [row.get("phase", "") for row in rows], first)
+        axes.legend(fontsize=13, frameon=True, framealpha=1, edgecolor="none")
     figure.suptitle(title, fontsize=16)
     return figure
 
@@ -175,15 +176,15 @@ def reliability(
     return figure
 
 
-def _mark_phases(axes: plt.Axes, phases: Sequence[str]) -> None:
+def _mark_phases(axes: plt.Axes, phases: Sequence[str], first: int) -> None:
     starts = [k for k in range(len(phases)) if k == 0 or phases[k] != phases[k - 1]]
     if len(starts) < 2:
         return
     crowded = len(starts) > 2  # then the names of short phases stand side by side on two lines
     for i, k in enumerate(starts):
         if k:
-            axes.axvline(k + 0.5, color=QUIET, linestyle=":", linewidth=1.5)
-        place = k + 0.55, 1.06 if crowded and i % 2 else 1
+            axes.axvline(first + k - 0.5, color=QUIET, linestyle=":", linewidth=1.5)
+        place = first + k - 0.45, 1.06 if crowded and i % 2 else 1
         axes.annotate(phases[k], place, xycoords=("data", "axes fraction"), va="bottom", color=QUIET, fontsize=12)
     axes.set_title(axes.get_title(), pad=38 if crowded else 22)
 
