@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tl_helpers import cli, data, doctor, sources
-from tl_helpers.recipes.transfer import RECIPES
+from tl_helpers.recipes.evaluate import evaluate
+from tl_helpers.recipes.transfer import RECIPES, load_model
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,8 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path,
     assert not (tmp_path / "runs").exists()  # what was refused leaves nothing
     assert "needs the classes of" in no(capsys, "train", photos, "--target", "digits")
     assert "whole number" in no(capsys, "train", photos, "--epochs", 0)
+    assert "below 2**32" in no(capsys, "train", photos, "--seed", 5_000_000_000)
+    assert "weight_decay ≥ 0" in no(capsys, "train", photos, "--weight-decay", "nan", "--size", 32)
     assert "flip-crop" in no(capsys, "train", photos, "--augment", "magic")
     assert "invalid choice" in no(capsys, "train", photos, "--recipe", "magic")
     assert "required: DATA" in no(capsys, "train")
@@ -293,3 +296,29 @@ def test_strip_takes_out_outputs_and_counts_only(tmp_path, capsys):
     (tmp_path / "b.ipynb").write_text("[]")
     assert "not a Jupyter notebook" in no(capsys, "strip", tmp_path / "b.ipynb")
     assert "can't be read" in no(capsys, "strip", tmp_path / "c.ipynb")
+
+
+def test_a_weight_decay_of_nothing_is_not_the_default(photos, tmp_path):
+    args = ["train", str(photos), "--recipe", "scratch", "--backbone", "small_cnn", "--epochs", "1", "--size", "32"]
+    for decay, expected in (([], 0.01), (["--weight-decay", "0"], 0.0)):
+        out = tmp_path / f"run{expected}"
+        assert cli.main([*args, *decay, "--out", str(out)]) == 0
+        assert load_model(out)[1]["made"]["settings"]["weight_decay"] == expected
+
+
+def test_predict_sees_what_the_test_saw(tmp_path, capsys):
+    root, draw = tmp_path / "large", np.random.default_rng(0)
+    for name in ("fine", "coarse"):
+        (root / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = draw.integers(0, 256, (300, 400, 3) if name == "fine" else (30, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((400, 300), Image.NEAREST).save(root / name / f"{i}.jpg")
+    assert cli.main(["train", str(root), "--recipe", "probe", "--size", "48", "--out", str(tmp_path / "run")]) == 0
+    model, _ = load_model(tmp_path / "run")
+    test = data.load(root).test
+    expected = evaluate(model, test).probabilities
+    capsys.readouterr()
+    assert cli.main(["predict", str(tmp_path / "run"), *(str(root / name) for name in test.names), "--json"]) == 0
+    rows = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
+    found = [[row[name] for name in test.classes] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import xml.etree.ElementTree as Tree
 
 import numpy as np
@@ -108,3 +109,17 @@ def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
     assert "no folders of pictures" in no(capsys, empty)
     (tmp_path / "file").write_text("")
     assert "--out" in no(capsys, pictures, "--k", 2, "--size", 32, "--out", tmp_path / "file" / "x")
+
+
+def test_folders_with_a_note_beside_them_are_a_set_and_repeated_lines_count_once(pictures, tmp_path, capsys):
+    root = tmp_path / "sorted"
+    for i, file in enumerate(sorted(pictures.iterdir())):
+        (root / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / "ab"[i % 2] / file.name)
+    (root / "README.txt").write_text("what these are")
+    assert cli.main(["cluster", str(root), "--k", "2", "--size", "32", "--out", str(tmp_path / "page")]) == 0
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(["one thing", "another thing", "a third"] * 20))
+    capsys.readouterr()
+    assert cli.main(["cluster", str(lines), "--k", "auto"]) == 2
+    assert "repeated ones count once" in capsys.readouterr().err

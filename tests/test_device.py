@@ -76,3 +76,23 @@ def test_budgets_have_one_shape_and_a_clear_refusal(monkeypatch):
     assert pick_budget().name == "class"
     with pytest.raises(CourseError, match="ci, class, full"):
         pick_budget("huge")
+
+
+def test_a_precision_that_was_asked_for_stays(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    asked = device.pick_device("cpu", precision="fp32")
+    assert device.for_extraction(asked, "settled", lambda: pytest.fail("measured")).precision == "fp32"
+
+
+def test_a_verdict_that_cannot_be_kept_or_read_is_no_fault(monkeypatch, tmp_path):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(device, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(device, "_measure_bf16", lambda forward: 2.0)
+    (tmp_path / "bf16.json").write_text('{"cut')
+    assert device.bf16_gains() == {}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(device, "write_atomically", full)
+    assert device.for_extraction(device.pick_device("cpu"), "full", lambda: None).precision == "bf16"

@@ -1,5 +1,6 @@
 """Which hardware, which precision, which memory layout, how many workers; and the one seed."""
 
+import contextlib
 import json
 import os
 import platform
@@ -33,6 +34,7 @@ class Hardware:
     workers: int = 0
     deterministic: bool = False
     why: str = ""
+    settled: bool = False  # the precision was asked for: no measurement changes it
 
     @property
     def pin_memory(self) -> bool:
@@ -96,18 +98,18 @@ def pick_device(
 ) -> Hardware:
     """The best hardware at hand, or the one that was asked for (argument first, then the variable `TL_DEVICE`).
 
-    Images train in fp32 on a CPU, in bf16 (fp16 on older cards) on CUDA and xpu, in fp32 on mps. `deterministic`, and CI,
-    always mean fp32. Raises CourseError for a device that is not there.
+    Images train in fp32 on a CPU, in bf16 (fp16 on older cards) on CUDA and xpu, in fp32 on mps; `deterministic`, and CI,
+    mean fp32. A `precision` that is asked for is kept. Raises CourseError for a device that is not there.
     """
     asked = device if device is not None else os.environ.get("TL_DEVICE")
     chosen = torch.device(_checked(str(asked))) if asked else torch.device(_best())
     why = "asked for" if asked else "the fastest here" if chosen.type != "cpu" else "no GPU found"
-    exact = deterministic or bool(os.environ.get("CI"))
+    exact, settled = deterministic or bool(os.environ.get("CI")), precision is not None
     if precision is None:
         precision = "fp32" if exact else _default_precision(chosen)
     elif precision not in _DTYPES:
         raise CourseError(f"precision={precision!r} is not known; try one of {', '.join(_DTYPES)}.")
-    return Hardware(chosen, precision, channels_last, workers, deterministic, why)
+    return Hardware(chosen, precision, channels_last, workers, deterministic, why, settled)
 
 
 def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) -> Hardware:
@@ -121,21 +123,26 @@ def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) 
         use: what is measured, such as a backbone's name and the images' size.
         forward: one pass over a typical batch.
     """
-    if hardware.device.type != "cpu" or hardware.deterministic or os.environ.get("CI"):
+    if hardware.device.type != "cpu" or hardware.deterministic or hardware.settled or os.environ.get("CI"):
         return hardware
     chip = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     machine = f"{use}, {chip}, torch {torch.__version__}, {torch.get_num_threads()} threads"
     known = bf16_gains()
     if machine not in known:
-        known[machine] = round(_measure_bf16(forward), 2)
-        write_atomically(cache_dir() / "bf16.json", json.dumps(known, indent=1))
+        gain = round(_measure_bf16(forward), 2)
+        known = {machine: gain} | bf16_gains()  # another process may have measured meanwhile
+        with contextlib.suppress(OSError):  # it is measured again
+            write_atomically(cache_dir() / "bf16.json", json.dumps(known, indent=1))
     return replace(hardware, precision="bf16") if known[machine] > 1.2 else hardware
 
 
 def bf16_gains() -> dict[str, float]:
     """What was measured so far: how many times faster bf16 is than fp32, by use; kept in `data/cache`."""
     kept = cache_dir() / "bf16.json"
-    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    try:
+        return json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:

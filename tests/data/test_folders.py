@@ -193,3 +193,20 @@ def test_a_file_or_a_name_that_is_no_set_is_told(tmp_path):
         load("emoji-gogle")
     with pytest.raises(CourseError, match="is for elpv"):
         load("digits", split="blocks")
+
+
+def test_parts_may_be_written_in_capitals_and_nothing_may_stand_beside_them(tmp_path):
+    root = tmp_path / "pets"
+    for part in ("Train", "Testing"):
+        for i in range(8):
+            picture(root / part / "cat" / f"{i}.png")
+            picture(root / part / "dog" / f"{i}.png", colour=(30, 30, 200))
+    items = load(root)
+    assert items.classes == ("cat", "dog") and len(items.test) == 8 * 2
+    for extra in ("extra", "test"):
+        picture(root / extra / "cat" / "0.png")
+        with pytest.raises(CourseError, match=f"pets has .*{extra}.*Beside a train folder"):
+            load(root)
+        (root / extra / "cat" / "0.png").unlink()
+        (root / extra / "cat").rmdir()
+        (root / extra).rmdir()

@@ -146,6 +146,9 @@ def test_what_cannot_be_a_text_set_is_told_in_a_sentence(tmp_path):
     (tmp_path / "deep.jsonl").write_text('{"text": ["a"], "label": "x"}\n')
     with pytest.raises(CourseError, match="line 1 has list where a text is expected"):
         load(tmp_path / "deep.jsonl")
+    (tmp_path / "half.jsonl").write_text('{"text": "half an emoji \\ud83d", "label": "x"}\n')
+    with pytest.raises(CourseError, match="line 1 is not UTF-8"):
+        load(tmp_path / "half.jsonl")
     (tmp_path / "wide.csv").write_bytes("text,label\nä,b\n".encode("utf-16"))
     with pytest.raises(CourseError, match=r"wide\.csv"):
         load(tmp_path / "wide.csv")

@@ -11,6 +11,7 @@ from tl_helpers.data import Batches
 from tl_helpers.device import pick_device
 from tl_helpers.engine.fit import fit
 from tl_helpers.engine.metrics import measure, predict
+from tl_helpers.engine.protocol import in_pieces
 from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
 
@@ -192,7 +193,14 @@ def test_everything_frozen_is_explained():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"epochs": 1, "lr": 0}, {"epochs": 1, "schedule": "step"}, {"epochs": 1, "label_smoothing": 2}],
+    [
+        {"epochs": 0},
+        {"epochs": 1, "lr": 0},
+        {"epochs": 1, "weight_decay": -1},
+        {"epochs": 1, "weight_decay": float("nan")},
+        {"epochs": 1, "schedule": "step"},
+        {"epochs": 1, "label_smoothing": 2},
+    ],
 )
 def test_wrong_settings_are_explained(wrong):
     with pytest.raises(CourseError):
@@ -240,3 +248,16 @@ def test_frozen_bytes_do_not_change_while_the_head_learns():
     fit(model, train, val, Settings(2, lr=0.01, weight_decay=0.5), hardware=CPU)
     assert model.backbone.fingerprint == before[0]
     assert not torch.equal(model.head.weight, before[1])
+
+
+def test_a_batch_is_cut_by_its_rows_also_where_a_row_has_many_labels():
+    inputs, labels = torch.arange(10).view(5, 2), torch.arange(10)
+    cut = list(in_pieces([(inputs, labels, torch.ones(10))], 2))
+    assert [len(one) for one, _, _ in cut] == [3, 2]
+    assert all(torch.equal(one.flatten(), said) and len(weights) == len(said) for one, said, weights in cut)
+
+
+def test_one_class_alone_is_measured_as_any_other():
+    logits, labels = torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), torch.zeros(3, dtype=torch.int64)
+    figures = measure(logits, labels)
+    assert figures["balanced_accuracy"] == pytest.approx(2 / 3) == figures["accuracy"]

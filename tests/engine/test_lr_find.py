@@ -57,3 +57,15 @@ def test_a_test_set_and_rates_that_explode_at_once_are_refused(emoji):
         tl.lr_find(model_of(), Batches(emoji.test.few(2), size=64))
     with pytest.raises(CourseError, match="begin lower"):
         tl.lr_find(model_of(), Batches(emoji.train.few(2), size=64), low=1e3, high=1e6, steps=20)
+
+
+def test_too_few_rates_no_batch_and_a_loss_that_is_no_number_are_told(emoji):
+    some = Batches(emoji.train.few(4), size=64, batch_size=8)
+    with pytest.raises(CourseError, match="ten rates or more"):
+        tl.lr_find(model_of(), some, steps=9)
+    with pytest.raises(CourseError, match="no batch"):
+        tl.lr_find(model_of(), [])
+    broken = model_of()
+    torch.nn.init.constant_(broken.head.weight, float("nan"))
+    with pytest.raises(CourseError, match="exploded after 0 of 60"):
+        tl.lr_find(broken, some)

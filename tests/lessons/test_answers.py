@@ -189,7 +189,7 @@ WRONG = [
     ("04.1", lambda size: 256 * 6 * 6, "AlexNet"),
     ("04.1", lambda size: 3 * size**2, "going in"),
     ("04.1", lambda size: 1, "print"),
-    ("04.1", lambda size: 25088, "224 pixels only"),
+    ("04.1", lambda size: 25088, "25,088 is right"),
     ("04.1", lambda size: {224: 25088, 128: 9}[size], "4 × 4"),
     ("04.1", lambda size: 512 * (size / 32) ** 2, "`//`"),
     ("04.2", lambda module: setattr(module, "requires_grad", False), "hangs a new name"),

@@ -60,7 +60,7 @@ WRONG = [
     ("13.1", by_class(lambda rows: rows.mean(dim=1)[:1].expand(4) * 0), "others"),
     ("13.2", lambda g, d: 2 * (1 - 2 * (g == d).float().mean().item()), "**right** ones"),
     ("13.2", lambda g, d: max(0.0, 2 * (1 - 2 * (g == d).float().mean().item())), "far apart"),
-    ("13.2", lambda g, d: 1 - 2 * (g != d).float().mean().item(), "counts twice"),
+    ("13.2", lambda g, d: 1 - 2 * (g != d).float().mean().item(), "twice as much"),
     ("13.2", lambda g, d: 2 * (1 - (g != d).float().mean().item()), "counts twice"),
     ("13.2", lambda g, d: 2 * (1 - 2 * (g != d).sum().item()), "**number**"),
     ("13.2", lambda g, d: (g != d).float().mean().item(), "that is the error"),

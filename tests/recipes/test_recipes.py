@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 import tl_helpers as tl
+from tl_helpers.engine.fit import FitResult
 from tl_helpers.errors import CourseError
+from tl_helpers.recipes.gradual import gradual
 from tl_helpers.recipes.transfer import load_model
 
 SMALL = {"size": 64, "batch_size": 16}
@@ -174,3 +177,58 @@ def test_what_a_reader_may_not_expect_is_said(emoji, capsys):
     tl.models.freeze(model.backbone)
     tl.transfer(model, emoji, "fine-tune", epochs=1, images=12, size=64)
     assert "what was frozen is unfrozen" in capsys.readouterr().out
+
+
+def test_a_checkpoint_knows_that_its_weights_are_not_random(emoji, tmp_path):
+    few = {**SMALL, "epochs": 1, "images": 12}
+    for weights, recipe, said in (("default", "probe", "lite0"), (None, "scratch", "emoji-google")):
+        tl.transfer(classifier(weights), emoji, recipe, checkpoint=tmp_path / recipe, **few)
+        model, _ = load_model(tmp_path / recipe)
+        assert said in model.backbone.source and model.backbone.licence
+        with pytest.raises(CourseError, match="random weights"):
+            tl.transfer(model, emoji, "scratch", **few)
+
+
+def test_what_was_stopped_before_it_learnt_leaves_no_model(emoji, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        return FitResult(ended="interrupted")
+
+    monkeypatch.setattr("tl_helpers.recipes.transfer.fit", stopped)
+    for recipe, kept in (("fine-tune", False), ("lp-ft", True)):
+        result = tl.transfer(classifier(), emoji, recipe, epochs=1, images=12, checkpoint=tmp_path / recipe, **SMALL)
+        assert result.ended == "interrupted" and (tmp_path / recipe / "model.safetensors").exists() is kept
+
+
+def test_gradual_unfreezing_stops_when_asked_and_lets_batch_norm_rest(emoji, monkeypatch):
+    phases = []
+
+    def fit(model, *_, phase, **__):
+        phases.append(phase)
+        assert not any(m.training for m in model.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        return FitResult(ended="interrupted" if len(phases) == 2 else "all epochs", val={"accuracy": 0.5})
+
+    monkeypatch.setattr("tl_helpers.recipes.gradual.fit", fit)
+    model = classifier()
+    result = gradual(model, emoji.train.few(2), emoji.val, epochs=12, size=64)
+    assert len(phases) == 2 and result.ended == "interrupted" and result.val and model.class_names == emoji.classes
+
+
+def test_a_full_disk_costs_features_their_file_only(emoji, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl_helpers.recipes.features.cache_dir", lambda: tmp_path)
+
+    def full(*_, **__):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("tl_helpers.engine.checkpoint.save_file", full)
+    backbone = tl.load_backbone("efficientnet_lite0")
+    assert tl.features(backbone, emoji.train.few(1), size=64).shape == (6, 1280)
+    with pytest.raises(CourseError, match=r"can't be written \(No space"):
+        tl.transfer(classifier(), emoji, "probe", images=12, checkpoint=tmp_path, **SMALL)
+
+
+def test_a_rate_that_was_found_is_kept_for_going_on(emoji, tmp_path, monkeypatch):
+    how = {"epochs": 2, "images": 12, "lr": "auto", "checkpoint": tmp_path, **SMALL}
+    whole = tl.transfer(classifier(), emoji, "fine-tune", **how)
+    monkeypatch.setattr("tl_helpers.recipes.transfer.lr_find", lambda *_, **__: pytest.fail("looked for anew"))
+    again = tl.transfer(whole.model, emoji, "fine-tune", **how)
+    assert again.made["settings"] == whole.made["settings"] and again.val == whole.val

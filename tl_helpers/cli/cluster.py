@@ -76,8 +76,8 @@ def read(arguments: argparse.Namespace):
     """An ImageSet or a TextSet; without labels, and then with one class, where pictures or lines stand for themselves."""
     import torch
 
-    from tl_helpers.data import ImageSet, decode, load
-    from tl_helpers.data.folders import report_bad
+    from tl_helpers.data import ImageSet, decode, is_text, load
+    from tl_helpers.data.folders import is_item, report_bad
     from tl_helpers.data.load import OFFLINE, ONLINE, TEXTS
 
     where = Path(arguments.data).expanduser()
@@ -92,8 +92,9 @@ def read(arguments: argparse.Namespace):
         raise CourseError(
             f"There is no folder of pictures, file of texts or set {arguments.data}. Sets: {', '.join(names)}."
         )
-    loose = [f for f in sorted(where.iterdir()) if f.is_file() and f.name[0] != "."] if where.is_dir() else []
-    if not loose or any(file.suffix in (".csv", ".tsv", ".jsonl") for file in loose):
+    inside = sorted(where.iterdir()) if where.is_dir() else []
+    loose = [entry for entry in inside if is_item(entry)]
+    if not loose or is_text(where) or any(entry.is_dir() and entry.name[0] != "." for entry in inside):
         return load(arguments.data, skip_bad=arguments.skip_bad)
     pictures, bad = {}, []
     for file in loose:
@@ -123,12 +124,16 @@ def features_of(items, arguments: argparse.Namespace, hardware):
 
 
 def _choose(points, arguments: argparse.Namespace):
+    import numpy as np
+
     from tl_helpers.recipes.choose_k import choose_k
 
     criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
-    ks = [k for k in KS if k < len(points) * 4 // 5]
+    ks = [k for k in KS if k < len(np.unique(points, axis=0)) * 4 // 5]
     if not ks:
-        raise CourseError(f"{len(points)} items are too few to choose k by {criterion}; say how many with --k.")
+        raise CourseError(
+            f"{len(points)} items (repeated ones count once) are too few to choose k by {criterion}; say how many with --k."
+        )
     return choose_k(points, ks, criterion, method=arguments.method, seed=arguments.seed)
 
 

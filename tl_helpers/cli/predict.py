@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CourseError(f"{arguments.checkpoint} is a model of {what}.")
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
-    items = _documents(unread) if reads else _pictures(arguments.files, state["size"], unread)
+    items = _documents(unread) if reads else _pictures(arguments.files, state, unread)
     while chunk := dict(islice(items, AT_ONCE)):
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
@@ -55,8 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _pictures(files: list[Path], size: int, unread: list[str]) -> Iterator[tuple]:
-    """(name, uint8 (3, size, size)) of each file that is a picture; of a folder, of those in it."""
+def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tuple]:
+    """(name, uint8 (3, size, size)) of each file that is a picture; of a folder, of those in it.
+
+    A picture goes the way of those it was trained on: first to the side that the set was kept in, then to the network's.
+    """
     from tl_helpers.data import decode, fit_square
     from tl_helpers.data.folders import is_item
 
@@ -66,7 +69,7 @@ def _pictures(files: list[Path], size: int, unread: list[str]) -> Iterator[tuple
             unread.append(f"{file} is a folder without a picture.")
         for one in inside:
             try:
-                yield str(one), fit_square(decode(one), size)
+                yield str(one), fit_square(decode(one, size=state["made"].get("side")), state["size"])
             except CourseError as error:
                 unread.append(str(error))
 

@@ -92,17 +92,17 @@ def run(arguments: argparse.Namespace) -> int:
     at = f"{size} tokens" if reads else f"{size} px, augmentation {changed}"
     print("\n".join([told(data), *getattr(data, "notes", ()), hardware.line()]))
     print(f"{arguments.backbone}, {arguments.recipe}: {count(epochs, 'epoch')} at {at}, kept in {folder}", flush=True)
-    fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware}
+    fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware, "ema": arguments.ema}
     if arguments.search:
         choose(arguments, given, model, data, folder, **fixed)
     trained: list[dict] = []
-    settings = {name: vars(arguments)[name] for name in ("recipe", "seed", "augment", "lr", "ema")}
-    settings |= {"weight_decay": arguments.weight_decay or 0.01, "checkpoint": folder, "each_epoch": trained.append}
-    result = transfer(model, data, **settings, **fixed)
-    if not trained and arguments.recipe != "probe":
-        print("This training was finished already. What it gave:")
+    settings = {name: vars(arguments)[name] for name in ("recipe", "seed", "augment", "lr")}
+    settings["weight_decay"] = 0.01 if arguments.weight_decay is None else arguments.weight_decay
+    result = transfer(model, data, **settings, **fixed, checkpoint=folder, each_epoch=trained.append)
     if result.ended == "interrupted":
         raise KeyboardInterrupt
+    if not trained and arguments.recipe != "probe":
+        print("This training was finished already. What it gave:")
     return _look_once(arguments, model, data, target, result, hardware)
 
 
@@ -214,11 +214,11 @@ def _rate(text: str) -> float | str:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number of at least `least`."""
+    """A type for argparse: a whole number of at least `least`, and no larger than a seed may be."""
 
     def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        if not text.isdecimal() or not least <= int(text) < 2**32:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least} (and below 2**32)")
         return int(text)
 
     return whole

@@ -23,8 +23,8 @@ def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path
     """
     target = Path(directory).expanduser()
     whole = load(name, split_seed=split_seed)
-    if whole.split is None:
-        raise CourseError(f"{name} has no split to write.")
+    if whole.split is None or not hasattr(whole, "images"):
+        raise CourseError(f"{name} has no pictures with a split to write.")
     mark = f"{whole.fingerprint} {whole.split.hash}\n"
     if target.exists():
         if (target / MARK).is_file() and (target / MARK).read_text() == mark:

@@ -15,7 +15,7 @@ from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError, count
 
 PARTS = ("train", "val", "test")
-ALIASES = {"valid": "val", "validation": "val"}
+ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")  # and whatever starts with a dot
 LARGEST_KEPT = 512  # pixels: a folder of equal squares up to this size stays as it is
 DEFAULT_SIZE = 256
@@ -73,10 +73,14 @@ def load_folder(
 
 def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
-    tops = {ALIASES.get(folder.name, folder.name): folder for folder in _folders(root)}
-    if "train" in tops and set(tops) <= set(PARTS):
-        parts = {part: tops[part] for part in PARTS if part in tops}
-    else:
+    names = {folder: ALIASES.get(folder.name.lower(), folder.name.lower()) for folder in _folders(root)}
+    parts = {part: folder for part in PARTS for folder, name in names.items() if name == part} or {"": root}
+    if "train" in parts and len(parts) < len(names):
+        raise CourseError(
+            f"{root} has {', '.join(sorted(folder.name for folder in names))}. Beside a train folder there may be one val "
+            "and one test folder, and nothing else; or else one folder per class and no train."
+        )
+    if "train" not in parts:
         parts = {"": root}
     classes = tuple(sorted({folder.name for folder in _folders(next(iter(parts.values())))}))
     if not classes:

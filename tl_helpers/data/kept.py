@@ -1,5 +1,6 @@
 """Decoded pictures kept on disk, so that the second load of a set is instant."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 
@@ -21,6 +22,6 @@ def kept(name: str, depends_on: tuple[str, ...], compute: Callable[[], dict[str,
         return load_file(path)
     except (OSError, SafetensorError):
         tensors = compute()
-    with sources.atomic_path(path) as temporary:
+    with contextlib.suppress(OSError, SafetensorError), sources.atomic_path(path) as temporary:  # a full disk, say
         save_file(tensors, temporary)
     return tensors

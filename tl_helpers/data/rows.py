@@ -58,7 +58,7 @@ def read_rows(path: Path, columns: tuple[str | None, str | None], skip_bad: bool
 
 def _problem(text, label) -> str:
     for value in (text, label):
-        if isinstance(value, str) and not value.isprintable() and any("\udc80" <= c <= "\udcff" for c in value):
+        if isinstance(value, str) and not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
             return "is not UTF-8 (save the file with that encoding)"
     if text is not None and not isinstance(text, str):
         return f"has {type(text).__name__} where a text is expected"

@@ -97,10 +97,9 @@ def load_text(
     columns, notes = (text_column, label_column), []
     if where.is_dir():
         files = {part: file for part in ("train", "val", "test") if (file := text_file(where, part))}
-        if "test" not in files:
-            raise CourseError(
-                f"{where} holds {files['train'].name}, but no test.csv, test.tsv or test.jsonl beside it."
-            )
+        for part in ("train", "test"):
+            if part not in files:
+                raise CourseError(f"{where} holds no {part}.csv, {part}.tsv or {part}.jsonl; it needs train and test.")
         parts = {part: read_rows(file, columns, skip_bad, notes) for part, file in files.items()}
     else:
         parts = {"all": read_rows(where, columns, skip_bad, notes)}

@@ -18,10 +18,15 @@ from ..sources import atomic_path, command
 
 
 def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
-    """Write tensors (any device, any layout) and a JSON-able state into one file, atomically."""
+    """Write tensors (any device, any layout) and a JSON-able state into one file, atomically; CourseError where it can't."""
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(flat, temporary, metadata={"state": json.dumps(state)})
+    try:
+        with atomic_path(path) as temporary:
+            save_file(flat, temporary, metadata={"state": json.dumps(state)})
+    except (OSError, SafetensorError) as error:
+        raise CourseError(
+            f"{path} can't be written ({error}). Is there room on the disk, and may you write there?"
+        ) from error
 
 
 def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:

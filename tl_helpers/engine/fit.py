@@ -55,7 +55,7 @@ def fit(
         groups: parameter groups of an optimiser (discriminative rates: `models.layers.parameter_groups`), each with its
             own peak `lr`; else every parameter that learns, at `settings.lr`.
         checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
-            ends bit-identical with one that was never stopped: what is random in an epoch follows from seed and epoch.
+            ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
         phase: a word for the history's rows, such as "probe" or "fine-tune".
         each_epoch: is given the row of each epoch when it ends; what it raises ends the training (a search prunes so).
 

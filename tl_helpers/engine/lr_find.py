@@ -50,10 +50,12 @@ def lr_find(
         groups: discriminative rates as `fit` takes them: all keep their ratio to the largest, which is what is tried.
 
     Raises:
-        CourseError: fewer than ten rates could be tried before the loss exploded; a test set.
+        CourseError: fewer than ten rates were asked for, or tried before the loss exploded; no batch; a test set.
     """
     if role_of(train) == "test":
         raise CourseError("The rate is chosen on training data: pass data.train, and look at data.test once, last.")
+    if steps < 10:
+        raise CourseError(f"A curve needs ten rates or more, steps={steps} were asked for.")
     hardware = hardware or pick_device()
     hardware.place(model)
     before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
@@ -72,7 +74,9 @@ def lr_find(
             random.setstate(states[0])
             np.random.set_state(states[1])
     if len(rates) < 10:
-        raise CourseError(f"The loss exploded after {len(rates)} rates, at {rates[-1]:.2g}: begin lower, with low=….")
+        raise CourseError(
+            f"The loss exploded after {len(rates)} of {steps} rates from {low:.2g} on: begin lower, with low=…."
+        )
     return RateCurve(rates, losses, _suggest(rates, losses))
 
 
@@ -82,7 +86,7 @@ def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float]
     top = max(group["lr"] for group in groups)
     shares = [group["lr"] / top for group in groups]
     optimiser = torch.optim.AdamW([{k: v for k, v in group.items() if k != "name"} for group in groups], lr=low)
-    rates, losses, mean = [], [], 0.0
+    rates, losses, mean, scaler = [], [], 0.0, hardware.scaler()
     train_mode(model)
     batches = _endless(train)
     for step in range(steps):
@@ -102,8 +106,9 @@ def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float]
         rates.append(rate)
         losses.append(smooth)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
     return rates, losses
 
 
@@ -112,7 +117,13 @@ def _endless(train: Iterable) -> Iterator:
     for epoch in count():
         if hasattr(train, "set_epoch"):
             train.set_epoch(epoch)
-        yield from train
+        batch = None
+        for batch in train:
+            yield batch
+        if batch is None:
+            raise CourseError(
+                "There is nothing to train on: the set yields no batch. Are there fewer items than batch_size?"
+            )
 
 
 def _suggest(rates: list[float], losses: list[float]) -> float:

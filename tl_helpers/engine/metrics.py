@@ -68,9 +68,7 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
     return {
         "loss": float((losses * weights).sum() / weights.sum()),
         "accuracy": float((predicted == labels).float().mean()),
-        "balanced_accuracy": float(recall_score(labels, predicted, labels=present, average="macro", zero_division=0.0))
-        if len(present) > 1
-        else 0.0,
+        "balanced_accuracy": float(recall_score(labels, predicted, labels=present, average="macro", zero_division=0.0)),
         "f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
     }
 

@@ -30,7 +30,7 @@ class TrainingFile:
         """Tensors, state and the hardware to go on with. CourseError where it is another training's file."""
         tensors, state = files.load(self.path)
         identity = json.loads(json.dumps(identity))  # as the file has it: tuples become lists
-        differs = [key for key, value in identity.items() if state["identity"].get(key) != value]
+        differs = [key for key, value in identity.items() if state.get("identity", {}).get(key) != value]
         if differs:
             since = " (another set, or files that have changed since)" if "training data" in differs else ""
             raise CourseError(

@@ -34,8 +34,8 @@ class Settings:
     keep: str = "best"
 
     def __post_init__(self):
-        if self.epochs < 1 or not self.lr > 0 or self.accumulate < 1:
-            raise CourseError(f"Training takes epochs ≥ 1, lr > 0 and accumulate ≥ 1, found {self}.")
+        if self.epochs < 1 or not self.lr > 0 or not self.weight_decay >= 0 or self.accumulate < 1:
+            raise CourseError(f"Training takes epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
         if (
             not 0 <= self.label_smoothing < 1
             or not 0 < self.warmup < 1

@@ -52,7 +52,7 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
     rows = as_rows(points)
     if kind not in ("pca", "tsne", "umap"):
         raise CourseError(f"There is no map {kind!r}; there are pca, tsne and umap.")
-    if len(rows) < 10 or kind == "pca" or not rows.std(0).any():
+    if len(rows) < 10 or rows.shape[1] < 2 or kind == "pca" or not rows.std(0).any():
         with np.errstate(invalid="ignore"):
             flat = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows) if len(rows) > 1 else rows[:, :2] * 0
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))

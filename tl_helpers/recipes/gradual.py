@@ -8,7 +8,7 @@ from ..engine.fit import fit
 from ..engine.settings import Settings
 from ..models import Classifier, freeze, parameter_groups, unfreeze, unfreeze_from
 from .sets import default_size, learning_batches, looking_batches
-from .transfer import Result
+from .transfer import Result, freeze_batch_norm
 
 if TYPE_CHECKING:
     from ..data import ImageSet, TextSet
@@ -34,7 +34,7 @@ def gradual(
     """
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": size or default_size(model), "hardware": hardware}
-    model.trained_size = common["size"]
+    model.trained_size, model.class_names = common["size"], train.classes
     batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed, **common)
     looks = looking_batches(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
@@ -46,6 +46,7 @@ def gradual(
             freeze(model.backbone)
         else:
             unfreeze_from(model, stage)
+            freeze_batch_norm(model.backbone)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)
         name = "head" if stage is None else f"from {stage}"
@@ -53,6 +54,8 @@ def gradual(
             model, batches, looks, settings, hardware=hardware, seed=seed * 31 + phase, groups=groups, phase=name
         )
         result.history += fitted.history
-        result.val, result.ended = fitted.val, fitted.ended
+        result.val, result.ended = fitted.val or result.val, fitted.ended
+        if fitted.ended == "interrupted":
+            break
     result.seconds = time.perf_counter() - start
     return result

@@ -111,7 +111,7 @@ def transfer(
         how = (settings, lr == "auto", augment, rate_decay, batch_size, seed, hardware, folder)
         _all_layers(model, parts, *how, result, each_epoch)
     result.seconds = time.perf_counter() - start
-    if folder:
+    if folder and result.history:  # an interruption may have come before anything was learnt
         result.checkpoint = folder / "model.safetensors"
         save_model(result, result.checkpoint)
     return result
@@ -133,6 +133,7 @@ def _made(data, seed, images, augment, batch_size, rate_decay, settings, hardwar
     """What the figures of a training hang on."""
     made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": str(augment)}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
+    made["side"] = data.images.shape[-1] if hasattr(data, "images") else None
     return made | {"hardware": hardware.line()}
 
 
@@ -179,6 +180,10 @@ def _all_layers(
     train = learning_batches(model, parts["train"], augment, batch_size=batch_size, seed=seed, **common)
     val = looking_batches(model, parts["val"], batch_size=64, **common)
     rate_decay = 1.0 if result.recipe == "scratch" else rate_decay
+    kept = folder / "training.safetensors" if folder else None
+    if find and kept and kept.exists():  # the finder would look at weights that have learnt since
+        settings, find = replace(settings, lr=files.load(kept)[1]["identity"]["settings"]["lr"]), False
+        result.made["settings"] = asdict(settings)
     if find:
         curve = lr_find(model, train, groups=parameter_groups(model, 1.0, rate_decay), hardware=hardware, seed=seed)
         settings = replace(settings, lr=curve.suggestion)
@@ -192,7 +197,7 @@ def _all_layers(
         hardware=hardware,
         seed=seed,
         groups=parameter_groups(model, settings.lr, rate_decay),
-        checkpoint=folder / "training.safetensors" if folder else None,
+        checkpoint=kept,
         phase=result.recipe if result.recipe == "scratch" else "fine-tune",
         each_epoch=each_epoch,
     )
@@ -215,6 +220,9 @@ def save_model(result: Result, path: Path) -> None:
     model = result.model
     state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
     state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
+    state |= {"source": model.backbone.source, "licence": model.backbone.licence}
+    if state["source"] == "random":
+        state["source"] = f"trained from scratch on {result.made['data']}"
     if isinstance(model.backbone, TextEncoder):
         state["tokenizer"] = tokenizer_of(model.backbone).to_str()
     files.save(path, model.state_dict(), state)
@@ -234,6 +242,7 @@ def load_model(path: Path | str) -> tuple[Classifier, dict]:
     model = build(state["spec"])
     model.load_state_dict(tensors)
     model.trained_size, model.class_names = state["size"], tuple(state["classes"])
+    model.backbone.source, model.backbone.licence = state.get("source", "a checkpoint"), state.get("licence", "")
     if "tokenizer" in state:
         model.backbone.tokenizer = Tokenizer.from_str(state.pop("tokenizer"))
     return model.eval(), state

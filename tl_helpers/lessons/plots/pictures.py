@@ -133,7 +133,9 @@ def top_losses(report, *, count: int = 8, columns: int = 4) -> Figure:
 
 
 def pick(image_set, indices: Sequence[int]) -> list[Tensor]:
-    """The pictures of these numbers, each uint8 (C, h, w), from memory or streamed."""
+    """The pictures of these numbers, each uint8 (C, h, w), from memory or streamed. CourseError for a set of texts."""
+    if not hasattr(image_set, "images"):
+        raise CourseError(f"{image_set.name} holds texts; print them: there are no pictures to show.")
     return list(image_set.images[torch.as_tensor(indices, dtype=torch.int64)])
 
 
