@@ -322,3 +322,11 @@ def test_predict_sees_what_the_test_saw(tmp_path, capsys):
     rows = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
     found = [[row[name] for name in test.classes] for row in rows]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_name_that_is_not_utf_8_is_answered_for(photos, trained, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_bytes((photos / "bright" / "0.png").read_bytes())
+    command = [sys.executable, "-m", "tl_helpers", "predict", str(trained), str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0 and rb"caf\udce9.png: bright" in done.stdout and not done.stderr

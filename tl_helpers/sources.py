@@ -90,7 +90,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def write_atomically(path: Path | str, content: bytes | str) -> None:
     """Write a whole file at once (UTF-8 for text): see `atomic_path`."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def sources() -> dict[str, Source]:

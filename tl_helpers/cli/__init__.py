@@ -7,6 +7,7 @@ Whatever a reader can mend ends in one sentence on stderr and exit code 2. torch
 
 import argparse
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -23,6 +24,9 @@ from tl_helpers.errors import CourseError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0 done, 2 something to mend, 130 stopped by the reader."""
     arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:

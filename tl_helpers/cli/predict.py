@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tl_helpers.data import encode, padded
     from tl_helpers.device import pick_device
+    from tl_helpers.engine.metrics import logits_of
     from tl_helpers.models.text_encoders import TextEncoder
     from tl_helpers.recipes.transfer import load_model
 
@@ -43,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     while chunk := dict(islice(items, AT_ONCE)):
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
-        with torch.inference_mode(), hardware.autocast():
-            logits = model(hardware.send(inputs))
-        for name, row in zip(chunk, logits.float().softmax(1).tolist(), strict=True):
+        with torch.inference_mode():
+            logits = logits_of(model, inputs, len(things), hardware)
+        for name, row in zip(chunk, logits.softmax(1).tolist(), strict=True):
             best = max(range(len(classes)), key=row.__getitem__)
             answer = {"line" if reads else "file": name, "class": classes[best], "probability": row[best]}
             answer |= {"probabilities": dict(zip(classes, row, strict=True))}

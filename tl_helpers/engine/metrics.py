@@ -29,7 +29,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     with torch.inference_mode():
         for batch in batches:
             inputs, labels, weights = unpack(batch)
-            gathered.append((_logits(model, inputs, len(labels), hardware), labels, weights))
+            gathered.append((logits_of(model, inputs, len(labels), hardware), labels, weights))
     if not gathered:
         raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
     in_order = getattr(batches, "in_order", None)
@@ -40,7 +40,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     return logits, labels, weights
 
 
-def _logits(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
+def logits_of(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
     """Logits (n, classes) float32 on the CPU; where a batch does not fit into memory, its halves one after the other."""
     try:
         with hardware.autocast():
@@ -53,7 +53,7 @@ def _logits(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
     parts = []
     for part in (slice(0, n // 2), slice(n // 2, n)):
         half = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
-        parts.append(_logits(model, half, part.stop - part.start, hardware))
+        parts.append(logits_of(model, half, part.stop - part.start, hardware))
     return torch.cat(parts)
 
 
