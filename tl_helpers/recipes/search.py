@@ -157,9 +157,8 @@ def search(
             f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
         )
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
-    made = [data.name, data.fingerprint, data.split.hash, model.spec, model.backbone.fingerprint]
-    made += [recipe, epochs, pruner, seed, plan]
-    made += [f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware"]
+    made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
+    made += [plan, *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
     kept, found = _kept(folder, made), Search("epochs")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
