@@ -59,6 +59,11 @@ def attended(scores):
     return scores.softmax(0)
 
 
+def best_end_first(start, end, longest):
+    j = int(end.argmax())
+    return max(range(max(0, j - longest + 1), j + 1), key=lambda i: float(start[i])), j
+
+
 RIGHT = [
     ("11.1", counted()),
     ("11.3", packed),
@@ -98,4 +103,5 @@ WRONG = [
     ("11.4", spans(lambda i, j, longest: i == j), "1 to 2 is worth"),
     ("11.4", lambda start, end, longest: (1, 2), "longest = 1"),
     ("11.4", lambda start, end, longest: 3, "two places"),
+    ("11.4", best_end_first, "not one end first"),
 ]

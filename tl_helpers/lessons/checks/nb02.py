@@ -143,12 +143,12 @@ def best_threshold(answer: Any) -> str:
         balanced > top - 0.005,
         f"a threshold of {found:.3f} has a balanced accuracy of {balanced:.3f} here; {top:.3f} can be had.",
     )
-    return "A fine grid comes as near as makes no difference."
+    return f"Near: {balanced:.3f}, and {top:.3f} can be had. (Did you score p > t instead of p >= t?)"
 
 
 @exercise(
     "02.5",
-    start="`set(train_groups)` is what training has seen. Now ask each **test item** whether its group is there.",
+    start="`set(train_groups.tolist())` is what training has seen. Now ask each **test item** whether its group is there.",
 )
 def leaking_share(answer: Any) -> str:
     """`answer`: leaking_share(train_groups (n,), test_groups (m,)) -> share of test items whose group is in train, too."""
@@ -162,7 +162,10 @@ def leaking_share(answer: Any) -> str:
         (3 / 11, "you asked the training items. The test set's score is at stake: ask **its** items."),
         (4 / 11, "divide by the number of **test** items."),
         (4 / 19, "divide by the number of test items, not of all."),
-        (0, "nobody leaks? The groups 1 and 3 stand on both sides."),
+        (
+            0,
+            "nobody leaks? The groups 1 and 3 stand on both sides. (A set of tensors finds nothing: take `.tolist()` first.)",
+        ),
         (2, "that is how many groups stand on both sides. Which share of the test items are in them?"),
     ]
     if not close(found, 0.5):

@@ -45,6 +45,8 @@ def share_kept(answer: Any) -> str:
         (10, 20, 6, 15, 14, 30): "a box that reaches over the lower right corner",
         (10, 20, 3, 3, 3, 9): "a box without any row",
         (10, 20, 12, 0, 15, 5): "a box that lies below the picture",
+        (10, 20, 2, 22, 6, 28): "a box that lies right of the picture",
+        (10, 20, 12, 22, 15, 28): "a box below and right of the picture",
     }
     for case, name in cases.items():
         height, width, top, left, bottom, right = case

@@ -98,6 +98,7 @@ def halving(answer: Any) -> str:
     paid = sum(rows for _, rows in asked)
     mistakes = [
         (9 * 180, "that is the price of the whole grid. Add up what was asked for: candidates times rows, each round."),
+        (9 * 60, "that is a grid on the last round's rows. Halving asks most candidates for 20 rows only."),
         (len(asked), "that is how often `score` was called. Each call costs its rows."),
         (20 + 60, "each round costs its rows **times the candidates in it**."),
     ]
@@ -108,7 +109,10 @@ def halving(answer: Any) -> str:
     )
     one, none = ask(answer, [7], score, 20)
     need(one == 7 and none == 0, "a single candidate wins without a round, for 0 rows.")
-    return "360 rows instead of 9 · 180 = 1,620, and the same winner."
+    return (
+        "360 rows, where a grid on the last round's 60 rows each costs 9 · 60 = 540, and the same winner. "
+        "The gain grows with the number of candidates."
+    )
 
 
 @exercise("08.4", start="`val.argmax(dim=1)` is the winner of each split. Now look up its **test** score.")

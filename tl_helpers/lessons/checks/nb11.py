@@ -130,4 +130,9 @@ def best_span(answer: Any) -> str:
     need((i, j) == (2, 2), f"with longest = 1 start and end are one piece, the best is 2; yours is {i} to {j}.")
     one = ask(answer, torch.zeros(5), torch.tensor([0.0, 0, 0, 0, 1.0]), 3)
     need(int(one[1]) == 4, "an answer may end with the last piece.")
+    i, j = (int(p) for p in ask(answer, torch.tensor([0.0, 0.0, 5.0, 0.0]), torch.tensor([3.0, 0.0, 2.0, 0.0]), 3))
+    need(
+        (i, j) == (2, 2),
+        f"in another paragraph 2 to 2 is worth 7; you have {i} to {j}. Choose the pair, not one end first.",
+    )
     return "SpanReader scores all of these pairs at once, and takes one softmax over them."

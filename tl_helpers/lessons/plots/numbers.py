@@ -99,7 +99,7 @@ def confusion(report, *, title: str = "") -> Figure:
     axes.set_xticks(range(size), names, **slanted)
     axes.set_yticks(range(size), names)
     axes.tick_params(labelsize=13)
-    axes.set(xlabel="what the network says", ylabel="what it is")
+    axes.set(xlabel="what the model says", ylabel="what it is")
     figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
     things = "documents" if hasattr(getattr(report, "images", None), "texts") else "pictures"
     accuracy = f"accuracy {report.accuracy:.3f}, balanced {report.balanced_accuracy:.3f}, {report.n} {things}"
