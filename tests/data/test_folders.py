@@ -203,6 +203,11 @@ def test_parts_may_be_written_in_capitals_and_nothing_may_stand_beside_them(tmp_
             picture(root / part / "dog" / f"{i}.png", colour=(30, 30, 200))
     items = load(root)
     assert items.classes == ("cat", "dog") and len(items.test) == 8 * 2
+    vehicles = tmp_path / "vehicles"
+    for i in range(8):
+        picture(vehicles / "bus" / f"{i}.png")
+        picture(vehicles / "train" / f"{i}.png", colour=(30, 30, 200))
+    assert load(vehicles).classes == ("bus", "train")
     for extra in ("extra", "test"):
         picture(root / extra / "cat" / "0.png")
         with pytest.raises(CourseError, match=f"pets has .*{extra}.*Beside a train folder"):

@@ -74,14 +74,16 @@ def load_folder(
 def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
     names = {folder: ALIASES.get(folder.name.lower(), folder.name.lower()) for folder in _folders(root)}
-    parts = {part: folder for part in PARTS for folder, name in names.items() if name == part} or {"": root}
-    if "train" in parts and len(parts) < len(names):
+    parts = {part: folder for part in PARTS for folder, name in names.items() if name == part}
+    if "train" not in parts or not _folders(
+        parts["train"]
+    ):  # a train without classes in it is a class, beside bus and car
+        parts = {"": root}
+    elif len(parts) < len(names):
         raise CourseError(
             f"{root} has {', '.join(sorted(folder.name for folder in names))}. Beside a train folder there may be one val "
             "and one test folder, and nothing else; or else one folder per class and no train."
         )
-    if "train" not in parts:
-        parts = {"": root}
     classes = tuple(sorted({folder.name for folder in _folders(next(iter(parts.values())))}))
     if not classes:
         raise CourseError(

@@ -13,10 +13,8 @@ def in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:
     """Batches of (inputs, labels, weights), each cut into so many pieces; inputs are a tensor or a dict of tensors."""
     for inputs, labels, weights in taken:
         rows = len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
-        size, each = (
-            math.ceil(rows / pieces),
-            len(labels) // rows,
-        )  # a language model has a label for each word of a row
+        size = math.ceil(rows / pieces)
+        each = len(labels) // rows  # a language model has a label for each word of a row
         for start in range(0, rows, size):
             part, said = slice(start, start + size), slice(start * each, (start + size) * each)
             cut = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]

@@ -118,9 +118,8 @@ def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None
         raise CourseError(f"Grad-CAM needs a model made by attach_head; a {type(model).__name__} has no backbone.")
     training = model.training
     inputs = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-    inputs = (
-        inputs.detach().clone().to(next(model.parameters()).device).requires_grad_(True)
-    )  # so that a frozen network has gradients to follow, too
+    inputs = inputs.detach().clone().to(next(model.parameters()).device)
+    inputs.requires_grad_(True)  # so that a frozen network has gradients to follow, too
     place = partial(_on_a_map, channels=model.backbone.channels)
     try:
         layer = _last_maps(model.eval(), inputs[:1])
