@@ -51,6 +51,22 @@ ANSWERS = {
     ],
     "10.4": [crossing],
 }
+
+
+def strictly_above(labels, a, b):
+    found = None
+    for n, x, y in reversed(list(zip(labels, a, b, strict=True))):
+        if y <= x:
+            break
+        found = n
+    return found
+
+
+def last_overtaking(labels, a, b):
+    over = [i for i in range(1, len(labels)) if b[i] >= a[i] and b[i - 1] < a[i - 1]]
+    return labels[over[-1]] if over else None
+
+
 RIGHT = [(number, answer) for number, answers in ANSWERS.items() for answer in answers]
 WRONG = [
     ("10.1", lambda logits, words, known: losses(logits, words)[known].mean(), "e to the power"),
@@ -76,6 +92,8 @@ WRONG = [
     ("10.3", lambda layers, rank: sum(rank * (a + b) + rank for a, b in layers), "no bias"),
     ("10.3", lambda layers, rank: sum(2 * rank * a for a, _ in layers), "it is 400"),
     ("10.4", first_lead, "**stay** ahead"),
+    ("10.4", strictly_above, "level is not below"),
+    ("10.4", last_overtaking, "ahead at every number"),
     ("10.4", last_if_none, "return None"),
     ("10.4", lambda labels, a, b: a.index(0.7) if 0.7 in a else 3, "place in the list"),
     ("10.4", lambda labels, a, b: crossing(labels, b, a) or 1, "Compare b with a"),

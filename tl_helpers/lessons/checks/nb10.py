@@ -88,14 +88,20 @@ def crossing(answer: Any) -> str:
     luck = number_from(ask(answer, [1, 2, 5, 10], [0.3, 0.4, 0.6, 0.7], [0.31, 0.39, 0.5, 0.8]))
     need(luck != 1, "b leads at 1, then falls behind, and leads again at 10. From where on does it **stay** ahead?")
     need(luck == 10, f"b stays ahead from 10 on; yours is {luck:g}.")
-    never = _outcome(answer)
+    tied = number_from(ask(answer, [1, 5, 10], [0.3, 0.6, 0.7], [0.2, 0.6, 0.8]))
+    need(tied == 5, f"at 5 the two are level, and level is not below: 5; yours is {tied:g}.")
+    ahead = _outcome(answer, [0.3, 0.4, 0.5], [0.5, 0.6, 0.7])
+    need(ahead == 1, f"b is ahead at every number: the first one, 1; yours is {ahead!r}.")
+    behind = _outcome(answer, [0.5, 0.5, 0.7], [0.4, 0.6, 0.6])
+    need(behind is None, f"b leads in the middle and falls behind again: return None, not {behind!r}.")
+    never = _outcome(answer, [0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
     need(never is None, f"where b never catches up there is no crossing: return None, not {never!r}.")
-    return "Below that number what was read before is worth more than what was labelled; above it, it is not."
+    return "From there on `b` stays ahead. Before it `b` may have led, too: look at R8 with one label."
 
 
-def _outcome(answer: Any) -> Any:
-    """What the student's function says of curves that never cross; `ask` would take None for a forgotten return."""
+def _outcome(answer: Any, a: list, b: list) -> Any:
+    """What the student's function says of curves that don't cross for good; `ask` would take None for a forgotten return."""
     try:
-        return answer([1, 5, 10], [0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
+        return answer([1, 5, 10], a, b)
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -118,12 +118,13 @@ def learning_curve(
     title: str = "",
     xlabel: str = "labels per class",
     ylabel: str = "share of right answers",
-    note: str = "",
+    note: str | None = "",
 ) -> Figure:
     """A curve a value of `by`: the mean of `y` over the runs at each `x`, and a band of ± one standard deviation.
 
     `rows` are single runs, one dict each ({"method": "probe", "per_class": 5, "seed": 0, "accuracy": 0.41}). `x` is
-    drawn logarithmically where it spans more than a factor of ten. `note` is for the command that made the rows.
+    drawn logarithmically where it spans more than a factor of ten. `note` is for the command that made the rows,
+    beside what the band is; None where nothing was run.
     """
     if not rows:
         raise CourseError("There are no rows to draw a learning curve of.")
@@ -149,7 +150,8 @@ def learning_curve(
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     band = f"Band: ± one standard deviation over up to {most} runs." if most > 1 else "A single run each: no spread."
-    footnote(figure, f"{band} {note}".strip())
+    if note is not None:
+        footnote(figure, f"{band} {note}".strip())
     return figure
 
 
