@@ -22,13 +22,14 @@ def test_a_search_is_printed_and_its_best_trained(tmp_path, capsys, monkeypatch)
 
     monkeypatch.setattr(training, "transfer", spy)
     monkeypatch.setattr(searching, "transfer", spy)
-    command = [*SMALL, "--search", "2", "--lr", "0.001", "--out", str(tmp_path / "out"), "--json"]
+    command = [*SMALL, "--search", "2", "--lr", "0.001", "--ema", "0.9", "--out", str(tmp_path / "out"), "--json"]
     assert cli.main(command) == 0
     shown = capsys.readouterr().out
     assert [line.split()[1] for line in shown.splitlines() if line.startswith("trial ")] == ["1", "2"]
     assert shown.index("trial  2") < shown.index("test: 207 pictures") and shown.count("test: ") == 1
     assert "accuracy" in json.loads(shown.splitlines()[-1])["test"]
     assert len(used) == 3 and {settings["lr"] for settings in used} == {0.001}  # given by name, so not searched
+    assert {settings["ema"] for settings in used} == {0.9}  # a trial trains as the training that it stands for
     best = {key: used[2][key] for key in ("augment", "weight_decay")}
     assert best in [{key: settings[key] for key in best} for settings in used[:2]]
     kept = json.loads((tmp_path / "out" / "search.json").read_text())["trials"]

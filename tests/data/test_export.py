@@ -48,6 +48,8 @@ def test_something_else_in_the_way_is_never_overwritten(written, tmp_path):
         data.as_folders("digits", tmp_path)
     with pytest.raises(CourseError, match="holds something else"):
         data.as_folders("digits", tmp_path / "mine.txt")
+    with pytest.raises(CourseError, match="no pictures"):
+        data.as_folders("reuters-r8", tmp_path / "texts")
 
 
 def test_an_empty_directory_will_do_and_grey_becomes_rgb(tmp_path):

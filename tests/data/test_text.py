@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tl_helpers.data import TEXTS, TextSet, load, near_duplicates
+from tl_helpers.data.text import load_text
 from tl_helpers.errors import CourseError
 
 R8 = ("acq", "crude", "earn", "grain", "interest", "money-fx", "ship", "trade")
@@ -95,6 +96,8 @@ def test_a_folder_with_its_own_test_file(tmp_path):
     a_file(tmp_path / "train.csv", some_rows())
     with pytest.raises(CourseError, match=r"no test\.csv"):
         load(tmp_path)
+    with pytest.raises(CourseError, match=r"no train\.csv"):
+        load_text(tmp_path / "..")
     a_file(tmp_path / "test.csv", ["gold rose,metal", "rain fell,grain"])
     found = load(tmp_path)
     assert found.test.texts == ("gold rose", "rain fell") and len(found.train) + len(found.val) == 24

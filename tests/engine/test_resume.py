@@ -173,3 +173,11 @@ class Scaled(nn.Module):
 
     def forward(self, x):
         return x.flatten(1).float() / 255
+
+
+def test_a_finished_model_is_no_training_to_go_on_with(tmp_path):
+    model = nn.Linear(2, 2)
+    checkpoint.save(tmp_path / "model.safetensors", model.state_dict(), {"spec": {}})
+    batches = [(torch.zeros(4, 2), torch.arange(4) % 2)]
+    with pytest.raises(CourseError, match="written by another training"):
+        fit(model, batches, batches, Settings(1), checkpoint=tmp_path / "model.safetensors")

@@ -279,3 +279,9 @@ def test_the_png_shrinks_until_it_fits():
     axes.imshow(np.random.default_rng(0).random((200, 260, 3)), interpolation="nearest")
     assert len(canvas.png(figure, limit=10**7)) > 75_000
     assert len(canvas.png(figure)) < 130_000  # pure noise, larger than anything in the course, at the last step
+
+
+def test_texts_have_no_pictures_to_show():
+    texts = tl.data.TextSet("mails", ("a", "b"), torch.tensor([0, 1]), ("x", "y"), ("line 1", "line 2"))
+    with pytest.raises(CourseError, match="mails holds texts"):
+        plots.pictures.pick(texts, [0])

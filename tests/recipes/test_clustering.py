@@ -140,6 +140,7 @@ def test_constant_features_come_to_nothing(method):
     with pytest.raises(CourseError, match="only 1 of 20 differ"):
         fit(constant, 2, method)
     assert layout(constant).shape == (20, 2)
+    assert layout(np.arange(20.0)[:, None], "tsne").shape == (20, 2)
 
 
 @pytest.mark.parametrize("method", METHODS)
