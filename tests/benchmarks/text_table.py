@@ -39,9 +39,9 @@ from tl_helpers.sources import cache_dir, root, write_atomically
 
 PATH = root() / "data" / "results" / "text_table.json"
 TOKENS = {"reuters-r8": 128, "reuters-r52": 128, "20newsgroups": 256}
-EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3, "uni-GRU": 6}
 SCRATCH = ("cnn", "gru", "attention")
 UNI_GRU = ("uni-GRU", "uni-GRU, language model")  # the same network twice, every layer trained at one rate
+EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3, **dict.fromkeys(UNI_GRU, 6)}
 SEEDS = dict.fromkeys([*SCRATCH, *UNI_GRU], 3)  # 5 for the others
 RATES = (1e-3, 4e-3)  # tried for each encoder from scratch, on R8's validation part
 MINILM = ((1e-4, 3), (3e-4, 3), (2e-4, 6))  # peak rates of its head and epochs, tried for fine-tuning in the same way
@@ -69,11 +69,26 @@ def tf_idf(data, seed: int, *, all_of_it: bool = False):
     return settings, val, model.predict(data.test.texts)
 
 
+def words_encoder(kind: str, data):
+    """With random weights, for the 20,000 most frequent words of the training part."""
+    return tl.text_encoder(kind, tokenizer=tl.data.word_tokenizer(data.train.texts, 20_000))
+
+
+def reader(kind: str, data, seed: int):
+    """The GRU of a language model: with random weights, or after it has learnt to guess the words of the training part."""
+    tokenizer = tl.data.word_tokenizer(data.train.texts, LM["vocabulary"])
+    model = language_model("gru", tokenizer, dim=LM["dim"])
+    if kind == "uni-GRU, language model":
+        kept = _folder(data, "language model", seed, LM) / "training.safetensors"
+        learn_to_guess(model, data.train, data.val, tokenizer, LM["lr"], kept, seed)
+    return model.encoder
+
+
 def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int | None = None):
-    """An encoder from scratch on the 20,000 most frequent words of the training part; `epochs`: a try, without test."""
+    """An encoder from scratch, or the reader of a language model; `epochs`: a try, without test."""
     tl.seed_everything(seed)
-    tokenizer = tl.data.word_tokenizer(data.train.texts, 20_000)
-    model = tl.attach_head(tl.text_encoder(kind, tokenizer=tokenizer), tl.heads.linear(len(data.classes)))
+    encoder = reader(kind, data, seed) if kind in UNI_GRU else words_encoder(kind, data)
+    model = tl.attach_head(encoder, tl.heads.linear(len(data.classes)))
     settings = {
         "lr": rate or chosen_settings(kind)["lr"],
         "epochs": epochs or EPOCHS[kind],
@@ -123,26 +138,6 @@ def lora(data, seed: int):
     )
 
 
-def uni_gru(begin: str, data, seed: int, rate: float | None = None, epochs: int | None = None):
-    """The GRU of a language model: with random weights, or after it has learnt to guess the words of the training part."""
-    tl.seed_everything(seed)
-    tokenizer = tl.data.word_tokenizer(data.train.texts, LM["vocabulary"])
-    reader = language_model("gru", tokenizer, dim=LM["dim"])
-    settings = {
-        "lr": rate or chosen_settings(begin)["lr"],
-        "epochs": epochs or EPOCHS["uni-GRU"],
-        "max_tokens": TOKENS[data.name],
-    }
-    folder = _folder(data, begin.replace(", ", "-"), seed, settings)
-    if begin == "uni-GRU, language model":
-        kept = _folder(data, "language model", seed, LM) / "training.safetensors"
-        learn_to_guess(reader, data.train, data.val, tokenizer, LM["lr"], kept, seed)
-    model = tl.attach_head(reader.encoder, tl.heads.linear(len(data.classes)))
-    result = tl.transfer(model, data, "scratch", seed=seed, label_smoothing=0.0, checkpoint=folder, **settings)
-    val = _three(result.val, data)
-    return settings, val, tl.evaluate(model, data.test).predictions.numpy() if epochs is None else None
-
-
 def _folder(data, row: str, seed: int, settings: dict):
     """Where every epoch of a run is kept: one that was stopped goes on."""
     folder = cache_dir() / "text_table" / "-".join(map(str, [data.name, row, seed, *settings.values()]))
@@ -160,8 +155,8 @@ ROWS: dict[str, Callable] = {
     "cnn": lambda data, seed: scratch("cnn", data, seed),
     "gru": lambda data, seed: scratch("gru", data, seed),
     "attention": lambda data, seed: scratch("attention", data, seed),
-    "uni-GRU": lambda data, seed: uni_gru("uni-GRU", data, seed),
-    "uni-GRU, language model": lambda data, seed: uni_gru("uni-GRU, language model", data, seed),
+    "uni-GRU": lambda data, seed: scratch("uni-GRU", data, seed),
+    "uni-GRU, language model": lambda data, seed: scratch("uni-GRU, language model", data, seed),
     "MiniLM, frozen": lambda data, seed: pretrained("probe", data, seed),
     "MiniLM, fine-tuned": lambda data, seed: pretrained("lp-ft", data, seed),
     "MiniLM, LoRA": lora,
@@ -206,11 +201,7 @@ def tune(kinds: list[str]) -> None:
         for rate, epochs in MINILM if kind == "minilm" else [(rate, 2) for rate in RATES]:
             if any(row["row"] == kind and row["settings"]["lr"] == rate for row in read()["tuning"]):
                 continue
-            run = functools.partial(scratch, kind)
-            if kind == "minilm":
-                run = functools.partial(pretrained, "lp-ft")
-            if kind in UNI_GRU:
-                run = functools.partial(uni_gru, kind)
+            run = functools.partial(*((pretrained, "lp-ft") if kind == "minilm" else (scratch, kind)))
             settings, val, _ = run(data, 10, rate, epochs)
             add("tuning", {"row": kind, "set": data.name, "split": 10, "settings": settings, "val": val})
 

@@ -75,9 +75,7 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
     names = {folder: ALIASES.get(folder.name.lower(), folder.name.lower()) for folder in _folders(root)}
     parts = {part: folder for part in PARTS for folder, name in names.items() if name == part}
-    if "train" not in parts or not _folders(
-        parts["train"]
-    ):  # a train without classes in it is a class, beside bus and car
+    if not ("train" in parts and _folders(parts["train"])):  # a train without classes in it is one, beside bus and car
         parts = {"": root}
     elif len(parts) < len(names):
         raise CourseError(
