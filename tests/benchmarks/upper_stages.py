@@ -31,20 +31,24 @@ def lay(cells: Tensor, way: int) -> Tensor:
     return turned.flip(3) if way >= 4 else turned
 
 
-@torch.no_grad()
-def lower_maps(backbone: nn.Module, cells, size: int) -> Tensor:
-    """The maps above the frozen stages, float16 (8, n, c, size / 8, size / 8), for each way to lay every cell; kept."""
+def kept_maps(backbone: nn.Module, cells, size: int) -> Tensor:
+    """The maps of every cell in all eight ways, computed once for all splits."""
     path = cache_dir() / f"elpv-maps-{size}-{backbone.fingerprint[:16]}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=True)
+    if not path.exists():
+        torch.save(lower_maps(backbone, cells, size), path)
+    return torch.load(path, weights_only=True)
+
+
+@torch.no_grad()
+def lower_maps(backbone: nn.Module, cells, size: int, ways: int = 8) -> Tensor:
+    """The maps above the frozen stages, float16 (ways, n, c, size / 8, size / 8), for so many ways to lay each cell."""
     body, found = backbone.body.eval(), []
-    for way in range(8):
+    for way in range(ways):
         maps = []
         for pictures, _, _ in tl.data.Batches(cells, size=size, batch_size=32):
             x = backbone.normalise(lay(pictures, way)).expand(-1, 3, -1, -1).to(memory_format=torch.channels_last)
             maps.append(body.blocks[:FROZEN](body.bn1(body.conv_stem(x))).half().contiguous())
         found.append(torch.cat(maps))
-    torch.save(torch.stack(found), path)
     return torch.stack(found)
 
 
@@ -98,23 +102,10 @@ def upper_stages(
     """LP-FT of the upper stages: the figures on validation, and a function that looks at another part of the split."""
     hardware = tl.pick_device()
     model = tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(len(cells.classes)))
-    maps, rows = (
-        lower_maps(model.backbone, cells, size),
-        {p: torch.as_tensor(getattr(cells.split, p)) for p in ("train", "val", "test")},
-    )
-    freeze(model)
-    upper = Upper(model).eval()
-    train = Maps(maps, cells, rows["train"], "train", seed=seed)
-    with torch.no_grad():
-        features = torch.cat([upper.features(maps[0, part]) for part in rows["train"].split(64)])
-    head = tl.probe((features, cells.labels[rows["train"]]), weights=cells.weights[rows["train"]])
-    model.head.load_state_dict(head.state_dict())
-    unfreeze(upper)
-    if not how.get("batch_norm"):
-        freeze_batch_norm(upper)
-    settings = Settings(epochs, lr, how.get("weight_decay", 0.01), label_smoothing=0.1, keep="last")
-    groups = parameter_groups(model, lr, rate_decay)
-    tl.fit(upper, train, Maps(maps, cells, rows["val"], "val"), settings, hardware=hardware, seed=seed, groups=groups)
+    maps = kept_maps(model.backbone, cells, size)
+    rows = {part: torch.as_tensor(getattr(cells.split, part)) for part in ("train", "val", "test")}
+    train, val = Maps(maps, cells, rows["train"], "train", seed=seed), Maps(maps, cells, rows["val"], "val")
+    upper, _ = train_upper(model, train, val, seed, hardware, epochs, lr, rate_decay, **how)
 
     def look(part: str, ways: int) -> dict:
         """The figures on a part of the split, probabilities averaged over so many ways to lay each cell."""
@@ -123,6 +114,22 @@ def upper_stages(
         return measure(mean.log(), labels) | {"auc": roc_auc_score(labels, mean[:, 1]), "n": len(labels)}
 
     return {str(ways): look("val", ways) for ways in (1, 8)}, look
+
+
+def train_upper(model: nn.Module, train: Maps, val: Maps, seed: int, hardware, epochs: int, lr, rate_decay, **how):
+    """The upper stages of `model`, trained from a probe's head, and the course of the training."""
+    freeze(model)
+    upper = Upper(model).eval()
+    with torch.no_grad():
+        features = torch.cat([upper.features(train.maps[0, rows]) for rows in train.rows.split(64)])
+    head = tl.probe((features, train.labels[train.rows]), weights=train.weights[train.rows])
+    model.head.load_state_dict(head.state_dict())
+    unfreeze(upper)
+    if not how.get("batch_norm"):
+        freeze_batch_norm(upper)
+    settings = Settings(epochs, lr, how.get("weight_decay", 0.01), label_smoothing=0.1, keep="last")
+    groups = parameter_groups(model, lr, rate_decay)
+    return upper, tl.fit(upper, train, val, settings, hardware=hardware, seed=seed, groups=groups)
 
 
 if __name__ == "__main__":
