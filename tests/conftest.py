@@ -1,10 +1,12 @@
-"""All tests run as CI does: no progress bars, fp32, and features kept in a folder of this run alone."""
+"""All tests run as CI does: on the CPU, no progress bars, fp32, and features kept in a folder of this run alone."""
 
 import os
 
 import pytest
 
+os.environ["NEEDS_CHROMIUM"] = os.environ.get("CI", "")  # at home its tests are left out where it is missing
 os.environ["CI"] = "1"
+os.environ["TL_DEVICE"] = "cpu"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -83,6 +83,18 @@ def test_texts_get_words_and_labels_only_judge(tmp_path, capsys):
     assert found["sizes"] == [8, 8] and found["metrics"] == {}
 
 
+def test_a_file_of_texts_needs_no_labels_and_its_columns_can_be_named(tmp_path, capsys):
+    file = tmp_path / "mails.csv"
+    file.write_text("body\na cat\na dog\na ship\na boat\n", "utf-8")
+    said = no(capsys, file, "--k", 2)
+    assert "--text-column" in said and "--label-column" not in said
+    argv = (file, "--k", 2, "--text-column", "body", "--out", tmp_path / "out")
+    assert cli.main(cluster(*argv)) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert sum(found["sizes"]) == 4 and found["metrics"] == {}
+    assert "no column 'kind'" in no(capsys, *argv, "--label-column", "kind")
+
+
 def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
     folder = tmp_path / "one"
     folder.mkdir()

@@ -53,12 +53,20 @@ def test_bf16_is_measured_once_and_never_under_ci(monkeypatch, tmp_path):
     monkeypatch.delenv("CI")
     assert device.for_extraction(hardware, "a use", None).precision == "bf16"
     assert device.for_extraction(hardware, "a use", None).precision == "bf16" and len(measured) == 1
+    monkeypatch.setattr(device, "_measure_bf16", lambda forward: 1.1)  # too little to pay
+    assert device.for_extraction(hardware, "another use", None).precision == "fp32"
     assert device.for_extraction(device.pick_device("cpu", deterministic=True), "a use", None).precision == "fp32"
     device.pick_device("cpu")  # and leaves torch as it was
 
 
-def test_the_measurement_gives_a_ratio():
-    assert 0.01 < device._measure_bf16(lambda: torch.ones(64, 64) @ torch.ones(64, 64)) < 100
+def test_the_measurement_says_how_many_times_as_fast_bf16_is(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(device.time, "perf_counter", lambda: clock[0])
+
+    def forward():
+        clock[0] += 1.0 if torch.is_autocast_enabled("cpu") else 3.0
+
+    assert device._measure_bf16(forward) == 3.0
 
 
 def test_one_seed_for_all():

@@ -42,7 +42,8 @@ TOKENS = {"reuters-r8": 128, "reuters-r52": 128, "20newsgroups": 256}
 SCRATCH = ("cnn", "gru", "attention")
 UNI_GRU = ("uni-GRU", "uni-GRU, language model")  # the same network twice, every layer trained at one rate
 EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3, **dict.fromkeys(UNI_GRU, 6)}
-SEEDS = dict.fromkeys([*SCRATCH, *UNI_GRU], 3)  # 5 for the others
+OTHER_LENGTHS = ("MiniLM, fine-tuned, 128 pieces", "MiniLM, fine-tuned, 512 pieces")  # for 20newsgroups
+SEEDS = dict.fromkeys([*SCRATCH, *UNI_GRU], 3) | dict.fromkeys(OTHER_LENGTHS, 1)  # 5 for the others
 RATES = (1e-3, 4e-3)  # tried for each encoder from scratch, on R8's validation part
 MINILM = ((1e-4, 3), (3e-4, 3), (2e-4, 6))  # peak rates of its head and epochs, tried for fine-tuning in the same way
 
@@ -103,10 +104,10 @@ def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int |
     )
 
 
-def pretrained(recipe: str, data, seed: int, rate: float | None = None, epochs: int | None = None):
+def pretrained(recipe: str, data, seed: int, rate: float | None = None, epochs: int | None = None, *, pieces=None):
     """MiniLM by a recipe of `transfer`, as `python -m tl_helpers train SET --backbone minilm` runs it; `epochs`: a try."""
     chosen = chosen_settings("minilm") if recipe != "probe" and epochs is None else {}
-    settings = {"lr": rate, "epochs": epochs or EPOCHS["minilm"], "max_tokens": TOKENS[data.name]}
+    settings = {"lr": rate, "epochs": epochs or EPOCHS["minilm"], "max_tokens": pieces or TOKENS[data.name]}
     settings |= {key: chosen[key] for key in ("lr", "epochs") if key in chosen}
     model = tl.attach_head(tl.load_text_encoder("minilm"), tl.heads.linear(len(data.classes)))
     result = tl.transfer(model, data, recipe, seed=seed, checkpoint=_folder(data, recipe, seed, settings), **settings)
@@ -160,6 +161,8 @@ ROWS: dict[str, Callable] = {
     "MiniLM, frozen": lambda data, seed: pretrained("probe", data, seed),
     "MiniLM, fine-tuned": lambda data, seed: pretrained("lp-ft", data, seed),
     "MiniLM, LoRA": lora,
+    "MiniLM, fine-tuned, 128 pieces": lambda data, seed: pretrained("lp-ft", data, seed, pieces=128),
+    "MiniLM, fine-tuned, 512 pieces": lambda data, seed: pretrained("lp-ft", data, seed, pieces=512),
 }
 
 

@@ -165,6 +165,13 @@ def test_streamed_pictures_are_indexed_like_the_tensor_they_stand_for():
     assert torch.equal(streamed.subset(order)[torch.tensor([2, 0])], pixels[[19, 3]])
 
 
-def test_memory_counts_a_containers_limit(monkeypatch):
+def test_four_tenths_of_the_free_memory_may_be_used(monkeypatch):
     monkeypatch.setattr(module, "_free_memory", lambda: 1000)
     assert module.fits_in_memory(399) and not module.fits_in_memory(401)
+
+
+def test_free_memory_is_what_a_container_leaves(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text("1000000")
+    (tmp_path / "memory.current").write_text("400000")
+    monkeypatch.setattr(module, "Path", lambda *_: tmp_path)
+    assert module._free_memory() == 600_000

@@ -55,7 +55,8 @@ def test_the_ragged_last_batch_counts_for_what_it_is():
     model = linear()
     x, y = points().tensors
     expected = F.cross_entropy(model(x), y).item()
-    row = fit(model, loader(), loader(), Settings(1, lr=1e-12, keep="last"), hardware=CPU).history[0]
+    settings = Settings(1, lr=1e-12, keep="last", label_smoothing=0.3)  # what is shown is never smoothed
+    row = fit(model, loader(), loader(), settings, hardware=CPU).history[0]
     assert row["train_loss"] == pytest.approx(expected, rel=1e-5)
     assert row["val_loss"] == pytest.approx(expected, rel=1e-5)
 
@@ -97,17 +98,68 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_best_weights_are_kept():
-    model = linear()
-    result = fit(model, loader(shuffle=True), loader(), Settings(15, lr=5.0, schedule="constant"), hardware=CPU)
-    assert result.val["accuracy"] == max(row["val_accuracy"] for row in result.history)
-    assert measure(*predict(model, loader(), CPU))["loss"] == pytest.approx(result.val["loss"])
-    assert result.history[result.best_epoch - 1]["val_loss"] == result.val["loss"]
+def contrary():
+    """The points with the next class's label: whoever learns gets worse on them."""
+    x, y = points().tensors
+    return DataLoader(TensorDataset(x, (y + 1) % 3), batch_size=5)
 
 
-def test_patience_stops_early():
+@pytest.mark.parametrize(("keep", "epoch"), [("best", 1), ("last", 6)])
+def test_the_weights_of_the_best_epoch_or_of_the_last_are_kept(keep, epoch):
+    model, wrong = linear(), contrary()  # the accuracy is 0 throughout, and the loss decides
+    result = fit(model, loader(), wrong, Settings(6, lr=0.1, keep=keep), hardware=CPU)
+    assert result.best_epoch == epoch and result.val["loss"] == result.history[epoch - 1]["val_loss"]
+    assert measure(*predict(model, wrong, CPU))["loss"] == pytest.approx(result.val["loss"])
+
+
+def test_patience_counts_epochs_without_progress():
     result = fit(linear(), loader(), loader(), Settings(50, lr=1e-12, patience=2), hardware=CPU)
     assert len(result.history) == 3 and "no better" in result.ended
+    assert len(fit(linear(), loader(), loader(), Settings(8, lr=0.05, patience=1), hardware=CPU).history) == 8
+    assert len(fit(linear(), loader(), contrary(), Settings(8, lr=0.05, patience=2), hardware=CPU).history) == 3
+
+
+def test_every_group_learns_at_its_own_rate():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    stem, head = (layer.weight.detach().clone() for layer in model)
+    groups = [{"params": [*model[1].parameters()], "lr": 0.1}, {"params": [*model[0].parameters()], "lr": 1e-12}]
+    settings = Settings(1, lr=0.1, weight_decay=0, keep="last")
+    fit(model, loader(), loader(), settings, hardware=CPU, groups=groups)
+    torch.testing.assert_close(model[0].weight, stem)
+    assert (model[1].weight - head).abs().max() > 0.01
+
+
+def test_the_moving_average_lies_between_the_first_weights_and_the_last():
+    how = {"lr": 0.1, "schedule": "constant", "keep": "last"}
+    one, three, slow, quick = (linear() for _ in range(4))
+    for model, epochs, ema in ((one, 1, None), (three, 3, None), (slow, 3, 1 - 1e-6), (quick, 3, 1e-6)):
+        fit(model, loader(batch_size=13), loader(), Settings(epochs, ema=ema, **how), hardware=CPU)
+    torch.testing.assert_close(slow.weight, one.weight, atol=1e-5, rtol=0)  # it begins after the first step
+    torch.testing.assert_close(quick.weight, three.weight)
+
+
+def test_clipping_and_smoothing_change_what_is_learnt():
+    clipped, before = linear(), linear().weight.detach()
+    settings = Settings(1, lr=0.1, clip=1e-12, weight_decay=0, keep="last")
+    fit(clipped, loader(), loader(), settings, hardware=CPU)
+    assert (clipped.weight - before).abs().max() < 1e-3  # without clipping: 0.15
+    plain, smooth = linear(), linear()
+    fit(plain, loader(), loader(), Settings(3, lr=0.1), hardware=CPU)
+    fit(smooth, loader(), loader(), Settings(3, lr=0.1, label_smoothing=0.3), hardware=CPU)
+    assert not torch.allclose(plain.weight, smooth.weight)
+
+
+def test_a_last_step_of_few_batches_is_a_step():
+    seen = []
+
+    class Spy(nn.Linear):
+        def forward(self, x):
+            seen.extend([len(x)] * self.training)
+            return super().forward(x)
+
+    fit(Spy(4, 3), loader(), loader(), Settings(1, accumulate=2), hardware=CPU)
+    assert seen == [5, 5, 3]
 
 
 def test_schedules_rise_and_fall():
@@ -219,9 +271,11 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_effective_batch(capsys):
     torch.manual_seed(0)
     small, plain = Small(4, 3), linear()
     settings = Settings(2, lr=0.05, keep="last")
-    for model in (small, plain):
-        fit(model, loader(batch_size=13), loader(), settings, hardware=CPU)
+    runs = [
+        fit(model, loader(batch_size=13), loader(batch_size=13), settings, hardware=CPU) for model in (small, plain)
+    ]
     torch.testing.assert_close(small.weight, plain.weight, rtol=1e-4, atol=1e-6)
+    assert runs[0].val["loss"] == pytest.approx(runs[1].val["loss"], rel=1e-4)
     assert "effective batch size stays 13" in capsys.readouterr().out
 
 
@@ -255,6 +309,12 @@ def test_a_batch_is_cut_by_its_rows_also_where_a_row_has_many_labels():
     cut = list(in_pieces([(inputs, labels, torch.ones(10))], 2))
     assert [len(one) for one, _, _ in cut] == [3, 2]
     assert all(torch.equal(one.flatten(), said) and len(weights) == len(said) for one, said, weights in cut)
+
+
+def test_figures_of_one_who_always_says_the_same():
+    figures = measure(torch.tensor([[1.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1]))
+    assert (figures["accuracy"], figures["balanced_accuracy"]) == (0.75, 0.5)
+    assert figures["f1"] == pytest.approx(3 / 7)  # the mean of 6/7 and 0
 
 
 def test_one_class_alone_is_measured_as_any_other():

@@ -97,6 +97,14 @@ def test_a_share_in_the_unit_interval_with_a_ragged_last_batch():
     assert expected > 0.9
 
 
+def test_a_short_batch_counts_for_what_it_is():
+    x = torch.eye(4)[torch.tensor([0] * 10 + [1, 2])]  # ten of twelve are right; by batches it would be 1, 1 and 0
+    model = nn.Linear(4, 3, bias=False)
+    model.weight.data = torch.eye(3, 4)
+    loader = DataLoader(TensorDataset(x, torch.zeros(12).long()), batch_size=5)
+    assert tl.test_model(model, "cpu", loader) == pytest.approx(10 / 12)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -32,7 +32,8 @@ def test_features_are_kept_and_follow_weights_and_pixels(emoji, tmp_path, monkey
     assert first.shape == (12, 1280) and first.dtype == torch.float32
     monkeypatch.setattr("tl_helpers.recipes.features.predict", None)  # whoever computes again fails
     assert torch.equal(tl.features(backbone, some, size=64), first)
-    for change in ({"size": 96}, {"images": emoji.val.few(2)}):
+    bf16 = {"hardware": tl.pick_device("cpu", precision="bf16")}
+    for change in ({"size": 96}, {"images": emoji.val.few(2)}, bf16):
         with pytest.raises(TypeError):
             tl.features(backbone, **{"images": some, "size": 64, **change})
     with torch.no_grad():
@@ -58,6 +59,18 @@ def test_probe_is_scikit_learns_logistic_regression():
         )
 
 
+def test_the_probe_weighs_its_rows_and_chooses_its_strength_on_val():
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+
+    def weight(val, *strengths):
+        return tl.probe((x, y), val, strengths=strengths).weight
+
+    assert torch.equal(weight((x, y), 1e-6, 10.0), weight((x, y), 10.0))
+    assert torch.equal(weight((x, 1 - y), 1e-6, 10.0), weight((x, y), 1e-6))  # where all it says is wrong, say little
+    assert not torch.allclose(tl.probe((x, y), weights=1 + 9.0 * y).weight, tl.probe((x, y)).weight)
+
+
 def test_a_feature_that_hardly_varies_is_not_blown_up():
     rows = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
     rows[:, 5] *= 1e-5
@@ -80,6 +93,37 @@ def test_the_probe_recipe_moves_the_head_alone_and_beats_chance(emoji):
     assert model.backbone.fingerprint == before
     assert result.val["accuracy"] > max(emoji.val.class_counts().values()) / len(emoji.val)
     assert [row["phase"] for row in result.history] == ["probe"]
+
+
+@pytest.mark.parametrize("recipe", ["lp-ft", "scratch"])
+def test_a_recipe_hands_fit_what_it_promises(monkeypatch, recipe):
+    digits, seen = tl.data.load("digits"), {}
+    parts = {"train": digits.train.few(5), "val": digits.val}
+
+    def spy(model, train, val, settings, *, groups, **_):
+        seen.update(roles=(train.role, val.role), n=train.n, keep=settings.keep, smoothing=settings.label_smoothing)
+        norms = [m for m in tl.models.train_mode(model).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        seen.update(counting={norm.training for norm in norms}, head=model.head.weight.detach().clone())
+        seen["rates"] = [*{group["name"].split()[0]: group["lr"] for group in groups}.values()]
+        return FitResult()
+
+    monkeypatch.setattr("tl_helpers.recipes.transfer.fit", spy)
+    torch.manual_seed(0)
+    model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
+    if recipe == "lp-ft":
+        rows = {part: tl.features(model.backbone, of, size=16) for part, of in parts.items()}
+        head = tl.probe(*((rows[part], of.labels) for part, of in parts.items()), classes=10).weight
+        model.backbone.source = "as if pretrained"
+    tl.transfer(model, digits, recipe, epochs=1, images=50, lr=0.1, rate_decay=0.5, label_smoothing=0.2, size=16)
+    assert seen["roles"] == ("train", "val") and seen["n"] == 50
+    assert (seen["keep"], seen["smoothing"]) == ("last", 0.2)
+    assert seen["counting"] == {recipe == "scratch"}
+    if recipe == "lp-ft":
+        torch.testing.assert_close(seen["head"], head)
+    rates = seen["rates"]
+    expected = 0.1 * (0.5 if recipe == "lp-ft" else 1.0) ** torch.arange(len(rates))
+    torch.testing.assert_close(torch.tensor(rates), expected)
+    assert len(rates) > 3
 
 
 def test_lp_ft_starts_from_the_probe_and_batch_norm_rests(emoji):
@@ -133,6 +177,9 @@ def test_a_report_counts_every_image_once(emoji):
     torch.testing.assert_close(report.probabilities.sum(1), torch.ones(len(some)))
     chosen = report.probabilities[torch.arange(len(some)), some.labels]
     torch.testing.assert_close(report.losses, -chosen.log(), atol=1e-4, rtol=1e-4)
+    for true, said in zip(some.labels, report.predictions, strict=True):
+        report.confusion[true, said] -= 1
+    assert not report.confusion.any()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from tl_helpers.cli.texts import add_columns
 from tl_helpers.cli.train import told, whole_number
 from tl_helpers.errors import CourseError
 
@@ -31,6 +32,7 @@ def add(command: Callable) -> None:
         "--seed", type=whole_number(0), default=0, metavar="N", help="of the starts and the draws; default: 0"
     )
     made.add_argument("--map", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
+    add_columns(made)
     made.add_argument("--skip-bad", action="store_true", help="leave out pictures and rows that can't be read")
     made.add_argument("--out", type=Path, metavar="DIR", help="for index.html and assignments.csv; default: in runs/")
     made.add_argument("--json", action="store_true", help="print what was found once more as JSON, on the last line")
@@ -79,14 +81,11 @@ def read(arguments: argparse.Namespace):
     from tl_helpers.data import ImageSet, decode, is_text, load
     from tl_helpers.data.folders import is_item, report_bad
     from tl_helpers.data.load import OFFLINE, ONLINE, TEXTS
+    from tl_helpers.data.rows import ENDINGS
 
     where = Path(arguments.data).expanduser()
-    if where.suffix == ".txt" and where.is_file():
-        from tl_helpers.data.text import TextSet
-
-        lines = [line.strip() for line in where.read_text("utf-8", errors="replace").split("\n") if line.strip()]
-        names = tuple(f"line {i + 1}" for i in range(len(lines)))
-        return TextSet(where.name, tuple(lines), torch.zeros(len(lines)).long(), ("unlabelled",), names)
+    if where.suffix.lower() in (".txt", *ENDINGS) and where.is_file():
+        return read_texts(where, arguments)
     names = (*OFFLINE, *TEXTS, *ONLINE)
     if not where.exists() and arguments.data not in names:
         raise CourseError(
@@ -95,7 +94,8 @@ def read(arguments: argparse.Namespace):
     inside = sorted(where.iterdir()) if where.is_dir() else []
     loose = [entry for entry in inside if is_item(entry)]
     if not loose or is_text(where) or any(entry.is_dir() and entry.name[0] != "." for entry in inside):
-        return load(arguments.data, skip_bad=arguments.skip_bad)
+        columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
+        return load(arguments.data, skip_bad=arguments.skip_bad, **columns)
     pictures, bad = {}, []
     for file in loose:
         try:
@@ -109,6 +109,26 @@ def read(arguments: argparse.Namespace):
     return ImageSet(
         where.name, torch.stack([*pictures.values()]), labels, ("unlabelled",), (*pictures,), "your own", ""
     )
+
+
+def read_texts(file: Path, arguments: argparse.Namespace):
+    """A TextSet of the lines of a .txt, or of the rows of a .csv, .tsv or .jsonl; where these have labels, with them."""
+    import torch
+
+    from tl_helpers.data.rows import UNLABELLED, Row, read_rows
+    from tl_helpers.data.text import TextSet
+
+    notes: list[str] = []
+    if file.suffix.lower() == ".txt":
+        lines = file.read_text("utf-8", errors="replace").split("\n")
+        rows = [Row(line.strip(), UNLABELLED, f"line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+    else:
+        columns = arguments.text_column, arguments.label_column
+        rows = read_rows(file, columns, arguments.skip_bad, notes, labelled=False)
+    texts, labels, names = zip(*rows, strict=True) if rows else ((), (), ())
+    classes = tuple(sorted(set(labels))) or (UNLABELLED,)
+    numbers = torch.tensor([classes.index(label) for label in labels], dtype=torch.int64)
+    return TextSet(file.name, texts, numbers, classes, names, notes=tuple(notes))
 
 
 def features_of(items, arguments: argparse.Namespace, hardware):

@@ -7,6 +7,13 @@ from tl_helpers.errors import CourseError
 ENCODERS = ("minilm", "bag", "cnn", "gru", "attention")
 
 
+def add_columns(command: argparse.ArgumentParser) -> None:
+    """The options that name the columns of a file of texts."""
+    for what in ("text", "label"):
+        text = f"of a file of texts; default: one called {what} or alike"
+        command.add_argument(f"--{what}-column", metavar="NAME", help=text)
+
+
 def settle(arguments: argparse.Namespace) -> None:
     """Fill in what suits texts: MiniLM, or one of the small encoders, which know nothing yet and train from scratch."""
     arguments.backbone = arguments.backbone or "minilm"

@@ -39,10 +39,7 @@ def add(command: Callable) -> None:
     train.add_argument(
         "--max-tokens", type=whole_number(3), metavar="N", help="what documents are cut to; default: 128"
     )
-    for what in ("text", "label"):
-        train.add_argument(
-            f"--{what}-column", metavar="NAME", help=f"of a file of texts; default: one called {what} or alike"
-        )
+    texts.add_columns(train)
     text = "such as flip-crop or trivial+mixup (a wrong name lists all); default: one that suits the course's sets, else none"
     train.add_argument("--augment", metavar="NAME", help=text)
     text = "peak learning rate, or auto: the learning-rate finder's; default: the recipe's own"

@@ -12,6 +12,7 @@ from tl_helpers.errors import CourseError, count
 ENDINGS = (".csv", ".tsv", ".jsonl")
 LONGEST = 1_000_000  # characters of a document: a longer one is an unclosed quote, or not one document
 USUAL = (("text", "document", "content", "sentence", "review"), ("label", "category", "class", "target", "topic"))
+NAMES, UNLABELLED = ("text", "label"), "unlabelled"
 
 
 class Row(NamedTuple):
@@ -22,10 +23,12 @@ class Row(NamedTuple):
     name: str
 
 
-def read_rows(path: Path, columns: tuple[str | None, str | None], skip_bad: bool, notes: list[str]) -> list[Row]:
+def read_rows(
+    path: Path, columns: tuple[str | None, str | None], skip_bad: bool, notes: list[str], *, labelled: bool = True
+) -> list[Row]:
     """The rows of a file. columns: of text and label, None to find them by their usual names.
 
-    A row that is empty, not UTF-8 or without a label raises CourseError; with skip_bad a sentence is added to notes.
+    labelled=False: a file without a column of labels will do; each row is then "unlabelled". A row that is empty, not UTF-8 or without a label raises CourseError; with skip_bad a sentence is added to notes.
     """
     if path.suffix.lower() not in ENDINGS:
         raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(ENDINGS)}.")
@@ -37,9 +40,9 @@ def read_rows(path: Path, columns: tuple[str | None, str | None], skip_bad: bool
     records = _json_records if path.suffix.lower() == ".jsonl" else _csv_records
     for line, record in records(content, path):
         found = found or [
-            _column(path, record, *which) for which in zip(columns, USUAL, ("text", "label"), strict=True)
+            _column(path, record, *which) for which in zip(columns, USUAL, NAMES, (True, labelled), strict=True)
         ]
-        text, label = (record.get(column) for column in found)
+        text, label = record.get(found[0]), record.get(found[1]) if found[1] else UNLABELLED
         if problem := _problem(text, label):
             bad.append(f"line {line} {problem}")
         else:
@@ -67,16 +70,16 @@ def _problem(text, label) -> str:
     return "" if label is not None and str(label).strip() else "has no label"
 
 
-def _column(path: Path, record: dict, asked: str | None, usual: tuple[str, ...], what: str) -> str:
+def _column(path: Path, record: dict, asked: str | None, usual: tuple[str, ...], what: str, needed: bool) -> str | None:
     """The name of a column: the one asked for, or the first of the usual names, in capitals or not."""
     names = [str(name) for name in record if name is not None]
     found = [asked] if asked in names else [n for u in usual for n in names if not asked and n.strip().lower() == u]
-    if not found:
+    if not found and (needed or asked):
         wanted = f"no column {asked!r}" if asked else f"no column of a usual name for the {what} ({', '.join(usual)})"
         raise CourseError(
             f"{path.name} has {wanted}; it has {', '.join(names)[:200]}. Name it with {what}_column (--{what}-column)."
         )
-    return found[0]
+    return found[0] if found else None
 
 
 def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
