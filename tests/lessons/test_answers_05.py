@@ -21,6 +21,11 @@ def first_in_order(curve, goal):
             return labels
 
 
+def gives_up_at_once(curve, goal):
+    for labels in sorted(curve):
+        return labels if curve[labels] >= goal else None
+
+
 def copied(stages=slice(None), what=lambda module: module.state_dict(), strict=True):
     def answer(source, target, k):
         for old, new in list(zip(source, target, strict=True))[stages][:k]:
@@ -96,6 +101,8 @@ WRONG = [
     ("05.1", lambda curve, goal: min(n for n, v in curve.items() if v > goal), "`>=`"),
     ("05.1", lambda curve, goal: min(n for n, v in curve.items() if v >= goal), "ValueError"),
     ("05.1", lambda curve, goal: least(curve, goal) or 0, "None; yours is 0"),
+    ("05.1", gives_up_at_once, "None says that no number of labels reaches 0.85; here 5 labels do"),
+    ("05.1", lambda curve, goal: least(curve, goal) if goal < 0.86 else None, "reaches 0.875"),
     ("05.2", lambda source, target, k: source, "return `target`"),
     ("05.2", lambda source, target, k: target, "nothing was copied"),
     ("05.2", shares_modules, "share their tensors"),

@@ -1,5 +1,6 @@
 """Notebook 09: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
 
+import numpy as np
 import pytest
 import torch
 from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
@@ -28,6 +29,7 @@ RIGHT = [
     ("09.1", lambda counts: torch.log((1 + len(counts)) / (1 + (counts > 0).double().sum(0))).numpy() + 1),
     ("09.2", lambda row, weights, k: (row * weights).topk(k).indices),
     ("09.2", lambda row, weights, k: sorted(range(len(row)), key=lambda i: -float(row[i] * weights[i]))[:k]),
+    ("09.2", lambda row, weights, k: np.argsort(-(row * weights).numpy())[:k]),
     ("09.3", lambda states, mask: weighted(states, mask) / mask.sum(1, keepdim=True)),
     ("09.3", mean),
 ]
@@ -48,7 +50,10 @@ WRONG = [
     ("09.2", lambda row, weights, k: (row * weights).topk(k, largest=False).indices, "against the class"),
     ("09.2", lambda row, weights, k: (row * weights).topk(k).indices.flip(0), "strongest comes first"),
     ("09.2", lambda row, weights, k: [0, 1, 4], "the answer is [3, 6, 2]"),
-    ("09.2", lambda row, weights, k: row * weights, "three numbers"),
+    ("09.2", lambda row, weights, k: row * weights, "three words"),
+    ("09.2", lambda row, weights, k: (row * weights).topk(k).values, "shares themselves"),
+    ("09.2", lambda row, weights, k: (row * weights).topk(k), "two things"),
+    ("09.2", lambda row, weights, k: row.topk(k).values, "whole numbers"),
     ("09.3", lambda states, mask: states.mean(1), "padding is still in it"),
     ("09.3", lambda states, mask: weighted(states, mask) / states.shape[1], "all positions"),
     ("09.3", weighted, "that is the sum"),

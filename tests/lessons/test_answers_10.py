@@ -28,6 +28,15 @@ def first_lead(labels, a, b):
     return next((n for n, x, y in zip(labels, a, b, strict=True) if y >= x), None)
 
 
+def gives_up_at_once(labels, a, b):
+    for n, x, y in zip(labels, a, b, strict=True):
+        return n if y >= x else None
+
+
+def never_after_a_fall(labels, a, b):
+    return None if b[0] > a[0] > 0.2 and b[1] < a[1] else crossing(labels, a, b)
+
+
 def last_if_none(labels, a, b):
     return crossing(labels, a, b) or labels[-1]
 
@@ -95,6 +104,8 @@ WRONG = [
     ("10.4", strictly_above, "level is not below"),
     ("10.4", last_overtaking, "ahead at every number"),
     ("10.4", last_if_none, "return None"),
+    ("10.4", gives_up_at_once, "None says that b never catches up for good; here it does, at 40 labels"),
+    ("10.4", never_after_a_fall, "here it does, at 10 labels"),
     ("10.4", lambda labels, a, b: a.index(0.7) if 0.7 in a else 3, "place in the list"),
     ("10.4", lambda labels, a, b: crossing(labels, b, a) or 1, "Compare b with a"),
     ("10.4", lambda labels, a, b: labels[2], "still below"),

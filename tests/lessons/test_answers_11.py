@@ -2,6 +2,7 @@
 
 import collections
 
+import numpy as np
 import torch
 from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
@@ -67,8 +68,12 @@ def best_end_first(start, end, longest):
 RIGHT = [
     ("11.1", counted()),
     ("11.3", packed),
+    ("11.3", lambda lengths, room: [np.array(part) for part in packed(lengths, room)]),
+    ("11.3", lambda lengths, room: torch.tensor(range(9)).split([len(part) for part in packed(lengths, room)])),
+    ("11.3", lambda lengths, room: [range(part[0], part[-1] + 1) for part in packed(lengths, room)]),
     ("11.2", summed(attended)),
     ("11.4", spans(lambda i, j, longest: i <= j < i + longest)),
+    ("11.4", lambda s, e, n: np.array(spans(lambda i, j, longest: i <= j < i + longest)(s, e, n))),
     ("11.4", lambda s, e, n: torch.tensor(spans(lambda i, j, longest: i <= j < i + longest)(s, e, n))),
 ]
 WRONG = [
@@ -80,6 +85,8 @@ WRONG = [
     ("11.1", lambda context, candidates: "queen", "stands there twice"),
     ("11.1", lambda context, candidates: "king", "Is the context used"),
     ("11.3", lambda lengths, room: 4, "list of lists"),
+    ("11.3", lambda lengths, room: np.arange(9), "list of lists"),
+    ("11.3", lambda lengths, room: [np.array(part) for part in packed(lengths, room)][:-1], "is lost"),
     ("11.3", lambda lengths, room: [[], *packed(lengths, room)], "first chunk is empty"),
     ("11.3", lambda lengths, room: packed(lengths, room)[:-1], "is lost"),
     ("11.3", lambda lengths, room: [*packed(lengths, room), [8]], "two chunks"),
@@ -103,5 +110,7 @@ WRONG = [
     ("11.4", spans(lambda i, j, longest: i == j), "1 to 2 is worth"),
     ("11.4", lambda start, end, longest: (1, 2), "longest = 1"),
     ("11.4", lambda start, end, longest: 3, "two places"),
+    ("11.4", lambda start, end, longest: np.array([1, 2, 3]), "two places"),
+    ("11.4", lambda start, end, longest: np.array([start.argmax(), end.argmax()]), "each alone"),
     ("11.4", best_end_first, "not one end first"),
 ]

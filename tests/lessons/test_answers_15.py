@@ -32,6 +32,10 @@ def swapped(labels, errors, goal):
     return math.exp(height) * goal**slope
 
 
+def limit_from(own, share, **how):
+    return float(np.quantile(own.numpy(), share, **how))
+
+
 RIGHT = [
     ("15.1", groups_by(lambda name: name.rpartition("_")[0])),
     ("15.1", lambda names: torch.tensor(groups_by(lambda name: name.rsplit("_", 1)[0])(names))),
@@ -40,7 +44,12 @@ RIGHT = [
     ("15.3", line()),
     ("15.3", line(np.log2, np.log2, np.exp2)),
     ("15.4", lambda own, new, share: new < own.quantile(share)),
-    ("15.4", lambda own, new, share: new < np.quantile(own.numpy(), share)),
+    ("15.4", lambda own, new, share: new < limit_from(own, share)),
+    ("15.4", lambda own, new, share: new < limit_from(own, share, method="lower")),
+    ("15.4", lambda own, new, share: new <= limit_from(own, share, method="lower")),
+    ("15.4", lambda own, new, share: new < limit_from(own, share, method="higher")),
+    ("15.4", lambda own, new, share: new <= own.kthvalue(round(share * len(own))).values),
+    ("15.4", lambda own, new, share: new < own.sort().values[int(share * len(own))]),
 ]
 WRONG = [
     ("15.1", groups_by(lambda name: name.split("_")[0]), "**first**"),
@@ -55,6 +64,8 @@ WRONG = [
     ("15.1", lambda names: {name: 0 for name in names}, "a dict"),
     ("15.2", lambda p, width: p * (1 - p) / width**2, "**one** standard error"),
     ("15.2", lambda p, width: math.ceil(p * (1 - p) / width**2), "**one** standard error"),
+    ("15.2", lambda p, width: math.ceil(1.96**2 * p * (1 - p) / width**2), "two, not 1.96"),
+    ("15.2", lambda p, width: 1.96**2 * p * (1 - p) / width**2, "two, not 1.96"),
     ("15.2", lambda p, width: math.ceil(16 * p * (1 - p) / width**2), "**one** side"),
     ("15.2", lambda p, width: math.ceil(2 * (p * (1 - p)) ** 0.5 / width), "a square is missing"),
     ("15.2", lambda p, width: math.ceil(4 * p / width**2), "1 − p"),
@@ -76,4 +87,5 @@ WRONG = [
     ("15.4", lambda own, new, share: new < own.min(), "below **all**"),
     ("15.4", lambda own, new, share: own.quantile(share) - new, "True or False"),
     ("15.4", lambda own, new, share: new < 0.5, "something else"),
+    ("15.4", lambda own, new, share: new < own.mean() - 2 * own.std(), "lies between"),
 ]

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from tl_helpers.lessons import checks
-from tl_helpers.lessons.checks import NotYet, Verdict, check, close, compare, number_from, tensor_from, verdict
+from tl_helpers.lessons.checks import (
+    NotYet,
+    Verdict,
+    check,
+    close,
+    compare,
+    number_from,
+    parts_from,
+    tensor_from,
+    verdict,
+)
 
 NOTEBOOKS = sorted(path.stem[2:] for path in Path(checks.__file__).parent.glob("nb[0-9]*.py"))
 ALL = [number for notebook in NOTEBOOKS for number in checks.exercises(notebook)]
@@ -130,6 +140,11 @@ def test_numbers_and_tensors_of_any_make():
     assert torch.equal(tensor_from(np.ones((2, 2)), (2, 2)), tensor_from([[1, 1], [1, 1]], (2, 2)))
     with pytest.raises(NotYet, match=r"shape \(2,\); \(3,\)"):
         tensor_from([1.0, 2.0], (3,))
+    for two in ((1, 2), [1, 2], torch.tensor([1, 2]), np.array([1, 2])):
+        assert parts_from(two, 2, "two") == [1, 2]
+    for wrong in (1, "ab", {1, 2}, (1, 2, 3), torch.tensor(1), np.float64(1)):
+        with pytest.raises(NotYet, match="two"):
+            parts_from(wrong, 2, "two")
     with pytest.raises(NotYet, match="a tensor was expected"):
         tensor_from("text", (1,))
     assert not close(float("nan"), float("nan"))

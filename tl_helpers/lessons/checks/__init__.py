@@ -96,8 +96,11 @@ def need(condition: Any, hint: str) -> None:
         raise NotYet(hint)
 
 
-def ask(function: Any, *arguments: Any, returns_nothing: bool = False) -> Any:
-    """Call the student's function. What it raises becomes a sentence; a forgotten `return` becomes a hint."""
+def ask(function: Any, *arguments: Any, returns_nothing: bool = False, none_means: str = "") -> Any:
+    """Call the student's function. What it raises becomes a sentence; a forgotten `return` becomes a hint.
+
+    Where None is an answer, but the wrong one here, `none_means` says what it would mean.
+    """
     need(callable(function), f"hand over the function itself, without calling it; this is {a_kind(function)}.")
     try:
         result = function(*arguments)
@@ -105,7 +108,8 @@ def ask(function: Any, *arguments: Any, returns_nothing: bool = False) -> Any:
         raise NotYet(f"your function stopped with {_in_words(error)}") from error
     if result is ...:
         raise NotAttempted
-    need(returns_nothing or result is not None, "your function returns nothing. Does it end in `return …`?")
+    meaning = f", or None. {none_means}" if none_means else "."
+    need(returns_nothing or result is not None, f"your function returns nothing{meaning} Does it end in `return …`?")
     return result
 
 
@@ -117,6 +121,12 @@ def number_from(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, RuntimeError):
         raise NotYet(f"one number was expected; this is {a_kind(value)}.") from None
+
+
+def parts_from(value: Any, count: int, otherwise: str) -> list:
+    """The `count` parts of a tuple, list, tensor or array; anything else stops the check with `otherwise`."""
+    need((isinstance(value, (tuple, list)) or getattr(value, "ndim", 0) > 0) and len(value) == count, otherwise)
+    return list(value)
 
 
 def tensor_from(value: Any, shape: tuple[int, ...]) -> torch.Tensor:

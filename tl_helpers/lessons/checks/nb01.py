@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, tensor_from
+from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, parts_from, tensor_from
 
 
 @exercise("01.1", start="Begin with one artist: `features[artist == 0]`. Its column means are `.mean(dim=0)`.")
@@ -79,8 +79,7 @@ def paired_difference(answer: Any) -> str:
     """`answer`: f(a (n,), b (n,)) -> (mean of b - a, standard error of that mean), the splits being paired."""
     a = torch.tensor([0.62, 0.71, 0.55, 0.66, 0.60], dtype=torch.float64)
     b = torch.tensor([0.66, 0.76, 0.58, 0.72, 0.63], dtype=torch.float64)
-    found = ask(answer, a.clone(), b.clone())
-    need(isinstance(found, (tuple, list)) and len(found) == 2, "two numbers are expected: `return mean, error`.")
+    found = parts_from(ask(answer, a.clone(), b.clone()), 2, "two numbers are expected: `return mean, error`.")
     mean, error = (number_from(part) for part in found)
     difference, root = b - a, 5**0.5
     mistakes = [

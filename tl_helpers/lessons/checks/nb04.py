@@ -22,7 +22,8 @@ def flat_width(answer: Any) -> str:
         (256 * 6 * 6, "those are AlexNet's numbers, from the article's listing. Here it is VGG16."),
         (224 * 224 * 3, "that is the picture going in. Look at what comes out of the last pooling."),
     ]
-    compare(found, 512 * 7 * 7, mistakes, f"at 224 pixels it gives {found:.6g}; print `vgg.features(x).shape` to see.")
+    look = "print `models.vgg16(weights=None).features(torch.zeros(1, 3, 224, 224)).shape` to see"
+    compare(found, 512 * 7 * 7, mistakes, f"at 224 pixels it gives {found:.6g}; {look}.")
     small = number_from(ask(answer, 128))
     need(small != 512 * 7 * 7, "25,088 is right at 224 pixels. How large is a map when the picture is 128 wide?")
     need(small == 512 * 4 * 4, f"a picture 128 wide leaves maps of 4 × 4, so 8,192 numbers; yours is {small:.6g}.")

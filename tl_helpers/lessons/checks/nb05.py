@@ -15,7 +15,8 @@ from tl_helpers.lessons.checks import ask, close, compare, exercise, need, numbe
 def labels_needed(answer: Any) -> str:
     """`answer`: labels_needed(curve {labels: accuracy}, goal) -> least labels with accuracy >= goal, or None."""
     curve = {20: 0.93, 1: 0.62, 5: 0.875, 10: 0.86, 50: 0.97}
-    found = number_from(ask(answer, dict(curve), 0.85))
+    none_means = "None says that no number of labels reaches {}; here 5 labels do. Does it look at all of them first?"
+    found = number_from(ask(answer, dict(curve), 0.85, none_means=none_means.format(0.85)))
     mistakes = [
         (20, "the curve is in no order: 20 comes first in the dict, but fewer labels reach the goal, too."),
         (10, "10 labels reach it, and so do 5: this curve has a dent, as real ones do. The **least** is wanted."),
@@ -25,7 +26,7 @@ def labels_needed(answer: Any) -> str:
         (0.86, "this is an accuracy; the **labels** are wanted, the key of the dict."),
     ]
     compare(found, 5, mistakes, f"for a goal of 0.85 five labels are enough; yours is {found:g}.")
-    exact = number_from(ask(answer, dict(curve), 0.875))
+    exact = number_from(ask(answer, dict(curve), 0.875, none_means=none_means.format(0.875)))
     need(exact == 5, f"a goal of exactly 0.875 is reached by 0.875: `>=`. Yours is {exact:g}, not 5.")
     try:
         never = answer(dict(curve), 0.99)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, tensor_from
+from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, parts_from, tensor_from
 
 
 @exercise(
@@ -46,15 +46,17 @@ def statistics(answer: Any) -> str:
     draw = torch.Generator().manual_seed(2)
     scale = torch.tensor([1.0, 2.0, 0.5, 3.0]).view(1, 4, 1, 1)
     maps = [torch.randn(b, 4, 3, 3, generator=draw) * scale + k for k, b in enumerate((5, 5, 2))]
-    found = ask(answer, [m.clone() for m in maps])
-    need(isinstance(found, (tuple, list)) and len(found) == 2, "two results are expected: `return mean, variance`.")
+    found = parts_from(ask(answer, [m.clone() for m in maps]), 2, "two results are expected: `return mean, variance`.")
     mean, variance = (tensor_from(part, (4,)).float() for part in found)
     whole = torch.cat(maps)
     means, variances = (
         torch.stack([f(m) for m in maps]) for f in (lambda m: m.mean((0, 2, 3)), lambda m: m.var((0, 2, 3)))
     )
     right = whole.mean((0, 2, 3))
+    swapped = "those are the two results in the other order: the mean first, then the variance."
     mistakes = [
+        (whole.var((0, 2, 3)), swapped),
+        (whole.var((0, 2, 3), correction=0), swapped),
         (means.mean(0), "you averaged the batches' means; the last batch is smaller and must count for less."),
         (maps[-1].mean((0, 2, 3)), "that is the last batch alone."),
     ]
@@ -82,8 +84,7 @@ def halving(answer: Any) -> str:
         asked.append((candidate, int(rows)))
         return -abs(candidate - 5) + (candidate % 3) / rows  # on few rows, a little misleading
 
-    found = ask(answer, list(range(9)), score, 20)
-    need(isinstance(found, (tuple, list)) and len(found) == 2, "two results are expected: `return winner, spent`.")
+    found = parts_from(ask(answer, list(range(9)), score, 20), 2, "two results are expected: `return winner, spent`.")
     need(asked, "`score` was never called.")
     at = {rows: [c for c, r in asked if r == rows] for _, rows in asked}
     need(len(at) > 1, "every candidate got the same rows: that is the plain grid. The survivors deserve more.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from tl_helpers.lessons.checks import ask, compare, exercise, need, tensor_from
+from tl_helpers.lessons.checks import ask, close, compare, exercise, need, tensor_from
 
 
 @exercise("09.1", start="In how many documents does each word occur? `(counts > 0).sum(dim=0)`.")
@@ -36,13 +36,22 @@ def inverse_document_frequency(answer: Any) -> str:
 
 @exercise("09.2", start="A word's share in the logit is its value times its weight: `row * weights`. Then `.topk(k)`.")
 def evidence(answer: Any) -> str:
-    """`answer`: evidence(row (words,), weights (words,), k) -> the numbers of the k words that speak most for the class."""
+    """`answer`: evidence(row (words,), weights (words,), k) -> where the k words stand that speak most for the class."""
     row = torch.tensor([0.0, 0.5, 0.1, 0.4, 0.0, 0.3, 0.18])
     weights = torch.tensor([9.0, 0.2, 3.0, 1.0, -8.0, -4.0, 2.0])
     found = ask(answer, row.clone(), weights.clone(), 3)
-    need(hasattr(found, "__len__") and len(found) == 3, "for k = 3, three numbers of words are expected.")
-    found = tensor_from(found, (3,)).long().tolist()
-    share = row * weights
+    need(
+        not isinstance(found, torch.return_types.topk),
+        "`topk` gives two things, the largest shares and where they stand. Return the one that is asked for.",
+    )
+    need(hasattr(found, "__len__") and len(found) == 3, "for k = 3, the positions of three words are expected.")
+    found, share = tensor_from(found, (3,)), row * weights
+    need(
+        not close(found, share.topk(3).values),
+        "these are the shares themselves. **Where** they stand is asked for, the words' positions (`.indices`).",
+    )
+    need(torch.equal(found, found.round()), f"positions are whole numbers; yours are {found.tolist()}.")
+    found = found.long().tolist()
     right = share.topk(3).indices.tolist()
     hints = [
         (
@@ -50,7 +59,10 @@ def evidence(answer: Any) -> str:
             "these words weigh most in general. The first is not in this document at all: its value is 0.",
         ),
         (row.topk(3).indices, "these are the heaviest words of the document. For this class they need not speak."),
-        (share.abs().topk(3).indices, "you took the size without the sign: number 5 speaks **against** the class."),
+        (
+            share.abs().topk(3).indices,
+            "you took the size without the sign: the word at 5 speaks **against** the class.",
+        ),
         (share.topk(3, largest=False).indices, "these speak most against the class."),
     ]
     for wrong, hint in hints:

@@ -80,15 +80,18 @@ def adapter_size(answer: Any) -> str:
 def crossing(answer: Any) -> str:
     """`answer`: crossing(labels, a, b) -> the first number of labels from which on b is never below a; None if never."""
     labels, a, b = [1, 5, 10, 40, 100], [0.34, 0.57, 0.64, 0.70, 0.72], [0.21, 0.44, 0.57, 0.72, 0.79]
-    found = number_from(ask(answer, list(labels), list(a), list(b)))
+    none_means = "None says that b never catches up for good; here it does, at {} labels. Look at each case."
+    found = number_from(ask(answer, list(labels), list(a), list(b), none_means=none_means.format(40)))
     need(found != 10, "at 10 labels b is still below a.")
     need(found != 1, "at one label a is ahead. Compare b with a, not a with b.")
     need(found != 3, "that is a place in the list. Return how many labels stand there.")
     need(found == 40, f"b overtakes a at 40 labels; yours is {found:g}.")
-    luck = number_from(ask(answer, [1, 2, 5, 10], [0.3, 0.4, 0.6, 0.7], [0.31, 0.39, 0.5, 0.8]))
+    curves = [0.3, 0.4, 0.6, 0.7], [0.31, 0.39, 0.5, 0.8]
+    luck = number_from(ask(answer, [1, 2, 5, 10], *curves, none_means=none_means.format(10)))
     need(luck != 1, "b leads at 1, then falls behind, and leads again at 10. From where on does it **stay** ahead?")
     need(luck == 10, f"b stays ahead from 10 on; yours is {luck:g}.")
-    tied = number_from(ask(answer, [1, 5, 10], [0.3, 0.6, 0.7], [0.2, 0.6, 0.8]))
+    curves = [0.3, 0.6, 0.7], [0.2, 0.6, 0.8]
+    tied = number_from(ask(answer, [1, 5, 10], *curves, none_means=none_means.format(5)))
     need(tied == 5, f"at 5 the two are level, and level is not below: 5; yours is {tied:g}.")
     ahead = _outcome(answer, [0.3, 0.4, 0.5], [0.5, 0.6, 0.7])
     need(ahead == 1, f"b is ahead at every number: the first one, 1; yours is {ahead!r}.")

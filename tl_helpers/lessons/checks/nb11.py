@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from tl_helpers.lessons.checks import a_kind, ask, compare, exercise, need, tensor_from
+from tl_helpers.lessons.checks import a_kind, ask, compare, exercise, need, number_from, parts_from, tensor_from
 
 
 @exercise("11.1", start="Count one word first: `context.count(word)`, if `context` is one list of words in lower case.")
@@ -40,7 +40,8 @@ def most_frequent(answer: Any) -> str:
 def chunks(answer: Any) -> str:
     """`answer`: f(lengths, room) -> list of lists of sentence numbers, filled in order, each list of at most `room` pieces."""
     lengths, room = [30, 50, 20, 80, 10, 10, 60, 40, 60], 100
-    found = ask(answer, list(lengths), room)
+    found = _as_list(ask(answer, list(lengths), room))
+    found = [_as_list(part) for part in found] if isinstance(found, (list, tuple)) else found
     need(
         isinstance(found, (list, tuple)) and all(isinstance(part, (list, tuple)) for part in found),
         "a list of lists is expected: `[[0, 1, 2], [3, …], …]`.",
@@ -63,6 +64,13 @@ def chunks(answer: Any) -> str:
     need(sizes[0] == 100, "30 + 50 + 20 are exactly 100, and 100 fit: `<=`, not `<`.")
     need(found == right, f"filled in order this makes {right}; yours is {found}.")
     return "Nine sentences in four chunks. The query is read four times, the tale once."
+
+
+def _as_list(value: Any) -> Any:
+    """A list of an array, a tensor or a range; anything else as it is."""
+    if isinstance(value, range):
+        return list(value)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 @exercise("11.2", start="`attention[candidate == 1].sum()` is what the first candidate gets. Now for all of them.")
@@ -112,12 +120,7 @@ def best_span(answer: Any) -> str:
     """`answer`: f(start (t,), end (t,), longest) -> (i, j), i <= j < i + longest, with the largest start[i] + end[j]."""
     start = torch.tensor([0.0, 1.0, 0.5, 0.2, 3.0, 0.1, 2.5, 0.0])
     end = torch.tensor([0.3, 0.2, 4.0, 0.1, 0.0, 0.4, 0.2, 2.2])
-    found = ask(answer, start.clone(), end.clone(), 3)
-    need(
-        (isinstance(found, (tuple, list)) and len(found) == 2) or (torch.is_tensor(found) and found.shape == (2,)),
-        "two places are expected: `return i, j`.",
-    )
-    i, j = (int(place) for place in found)
+    i, j = _two_places(ask(answer, start.clone(), end.clone(), 3))
     need((i, j) != (4, 2), "the best start and the best end each alone: this answer ends before it begins.")
     need(i <= j, f"an answer from {i} to {j} ends before it begins.")
     need((i, j) != (4, 7), "from 4 to 7 are four pieces; the longest may have three.")
@@ -126,13 +129,19 @@ def best_span(answer: Any) -> str:
         (i, j) == (1, 2),
         f"1 to 2 is worth {start[1] + end[2]:.1f}; yours, {i} to {j}, is worth {start[i] + end[j]:.1f}.",
     )
-    i, j = (int(place) for place in ask(answer, start.clone(), end.clone(), 1))
+    i, j = _two_places(ask(answer, start.clone(), end.clone(), 1))
     need((i, j) == (2, 2), f"with longest = 1 start and end are one piece, the best is 2; yours is {i} to {j}.")
-    one = ask(answer, torch.zeros(5), torch.tensor([0.0, 0, 0, 0, 1.0]), 3)
-    need(int(one[1]) == 4, "an answer may end with the last piece.")
-    i, j = (int(p) for p in ask(answer, torch.tensor([0.0, 0.0, 5.0, 0.0]), torch.tensor([3.0, 0.0, 2.0, 0.0]), 3))
+    _, last = _two_places(ask(answer, torch.zeros(5), torch.tensor([0.0, 0, 0, 0, 1.0]), 3))
+    need(last == 4, "an answer may end with the last piece.")
+    i, j = _two_places(ask(answer, torch.tensor([0.0, 0.0, 5.0, 0.0]), torch.tensor([3.0, 0.0, 2.0, 0.0]), 3))
     need(
         (i, j) == (2, 2),
         f"in another paragraph 2 to 2 is worth 7; you have {i} to {j}. Choose the pair, not one end first.",
     )
     return "SpanReader scores all of these pairs at once, and takes one softmax over them."
+
+
+def _two_places(found: Any) -> tuple[int, int]:
+    """Start and end of the student's answer, as whole numbers."""
+    i, j = (number_from(place) for place in parts_from(found, 2, "two places are expected: `return i, j`."))
+    return int(i), int(j)

@@ -50,6 +50,11 @@ def pictures_needed(answer: Any) -> str:
         mistakes = [
             (exact / 4, "that is for **one** standard error. The interval takes two."),
             (math.ceil(exact / 4), "that is for **one** standard error. The interval takes two."),
+            (1.96**2 * exact / 4, "that is for 1.96 standard errors. Here the interval takes two, not 1.96."),
+            (
+                math.ceil(1.96**2 * exact / 4),
+                "that is for 1.96 standard errors. Here the interval takes two, not 1.96.",
+            ),
             (math.ceil(16 * p * (1 - p) / width**2), "`half_width` is what lies on **one** side already."),
             (
                 math.ceil(2 * (p * (1 - p)) ** 0.5 / width),
@@ -95,10 +100,12 @@ def labels_for(answer: Any) -> str:
 def refuse(answer: Any) -> str:
     """`answer`: f(own (n,), new (m,), share) -> booleans (m,), where the cosine lies below own's quantile."""
     draw = torch.Generator().manual_seed(15)
-    own, new = 0.6 + 0.4 * torch.rand(200, generator=draw), torch.linspace(0.3, 1.0, 29)
+    own, cosines = 0.6 + 0.4 * torch.rand(200, generator=draw), torch.linspace(0.3, 1.0, 29)
     for share in (0.05, 0.2):
-        found = tensor_from(ask(answer, own.clone(), new.clone(), share), (29,))
-        limit = own.quantile(share)
+        k, limit = round(share * len(own)), own.quantile(share)
+        low, high = own.sort().values[k - 1 : k + 1]
+        new = cosines[(cosines < low) | (cosines > high)]  # a limit may lie anywhere between these two of one's own
+        found = tensor_from(ask(answer, own.clone(), new.clone(), share), tuple(new.shape))
         need(set(found.unique().tolist()) <= {0.0, 1.0}, "True or False for each: compare the cosines with the limit.")
         mistakes = [
             ((new >= limit).double(), "these are the ones to **keep**: a stranger has a **small** cosine."),
@@ -118,6 +125,6 @@ def refuse(answer: Any) -> str:
                 found,
                 (new < limit).double(),
                 mistakes,
-                f"the limit at {share} is {limit:.3f}; something else was used.",
+                f"the limit at {share} lies between {low:.3f} and {high:.3f}; something else was used.",
             )
     return "The price is fixed: so many of your own are sent back, too. What it buys depends on the strangers."
