@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from tl_helpers import cli, data, doctor, sources
+from tl_helpers.models import attach_head, heads, load_backbone
 from tl_helpers.recipes.evaluate import evaluate
-from tl_helpers.recipes.transfer import RECIPES, load_model
+from tl_helpers.recipes.transfer import RECIPES, load_model, transfer
 
 
 @pytest.fixture(scope="module")
@@ -322,6 +323,24 @@ def test_predict_sees_what_the_test_saw(tmp_path, capsys):
     rows = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
     found = [[row[name] for name in test.classes] for row in rows]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_predict_lays_a_picture_on_the_ground_of_the_training(tmp_path, capsys):
+    root, draw = tmp_path / "cut out", np.random.default_rng(0)
+    for k, name in enumerate(("left", "right")):
+        (root / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = draw.integers(0, 256, (32, 32, 4), dtype=np.uint8)
+            pixels[:, :, 3] = 255 * (np.arange(32) // 16 == k)  # half of it is there
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    halves = data.load(root, background="black")
+    model = attach_head(load_backbone("efficientnet_lite0"), heads.linear(2))
+    transfer(model, halves, "probe", size=32, checkpoint=tmp_path / "run")
+    expected = evaluate(model, halves.test).probabilities
+    names = [str(root / name) for name in halves.test.names]
+    assert cli.main(["predict", str(tmp_path / "run"), *names, "--json"]) == 0
+    rows = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose([[row[name] for name in halves.classes] for row in rows], expected, atol=1e-4)
 
 
 def test_a_name_that_is_not_utf_8_is_answered_for(photos, trained, tmp_path):

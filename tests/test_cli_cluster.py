@@ -111,6 +111,33 @@ def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
     assert "left out 1 file that" in said and "torn.png" in said and "one: 2 pictures\n" in said
 
 
+def test_folders_need_not_be_classes(pictures, tmp_path, capsys):
+    def found_in(folder, *more) -> tuple:
+        assert cli.main([*cluster(folder, "--k", 2, "--out", tmp_path / "out"), *more]) == 0
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])
+        with (tmp_path / "out" / "assignments.csv").open(encoding="utf-8", newline="") as file:
+            return len(found["metrics"]) > 0, [row["item"] for row in csv.DictReader(file)]
+
+    files, root = sorted(pictures.iterdir()), tmp_path / "mine"
+    (root / "a").mkdir(parents=True)
+    for file in files[:2]:
+        shutil.copy(file, root / "a")
+    assert found_in(root) == (False, [f"a/{file.name}" for file in files[:2]])  # one folder
+    for i, file in enumerate(files[2:12]):
+        (root / "train" / "bc"[i % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / "train" / "bc"[i % 2])
+    labelled, items = found_in(root)  # two pictures of a class
+    assert labelled and len(items) == 12 and {item.rpartition("/")[0] for item in items} == {"a", "train/b", "train/c"}
+    shutil.copy(files[12], root)
+    (root / "a" / ".hidden").mkdir()
+    shutil.copy(files[13], root / "a" / ".hidden")
+    labelled, items = found_in(root)  # a loose one counts, and has no label
+    assert not labelled and len(items) == 13 and files[12].name in items
+    (root / "a" / "torn.png").write_bytes(b"torn")
+    assert "torn.png" in no(capsys, root, "--k", 2)
+    assert found_in(root, "--skip-bad")[1] == items
+
+
 def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
     assert "at least 1, or auto" in no(capsys, pictures, "--k", "many")
     assert "at least 1, or auto" in no(capsys, pictures, "--k", 0)
@@ -118,7 +145,7 @@ def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
     assert "no folder of pictures, file of texts or set" in no(capsys, tmp_path / "nowhere")
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "no folders of pictures" in no(capsys, empty)
+    assert "empty has no picture in it" in no(capsys, empty)
     (tmp_path / "file").write_text("")
     assert "--out" in no(capsys, pictures, "--k", 2, "--size", 32, "--out", tmp_path / "file" / "x")
 

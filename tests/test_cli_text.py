@@ -6,9 +6,13 @@ import random
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tl_helpers import cli
+from tl_helpers.data import load
+from tl_helpers.recipes.evaluate import evaluate
+from tl_helpers.recipes.transfer import load_model
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +108,17 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(mails, capsys, tmp_path):
     assert "line 82 is not UTF-8" in no(capsys, *argv, "--out", tmp_path)
     assert cli.main([*map(str, argv), "--out", str(tmp_path), "--skip-bad"]) == 0
     assert "2 rows left out: line 82 is not UTF-8" in capsys.readouterr().out
+
+
+def test_predict_cuts_documents_as_training_did(mails, capsys, tmp_path, monkeypatch):
+    argv = ["train", mails, "--label-column", "folder", "--backbone", "bag", "--epochs", 1, "--max-tokens", 4]
+    assert cli.main([*map(str, argv), "--out", str(tmp_path)]) == 0
+    model, state = load_model(tmp_path)
+    test = load(mails, label_column="folder").test
+    assert state["size"] == 4
+    capsys.readouterr()
+    on_stdin(monkeypatch, "\n".join(test.texts).encode())
+    assert cli.main(["predict", str(tmp_path), "--json"]) == 0
+    rows = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
+    found = [[row[name] for name in test.classes] for row in rows]
+    np.testing.assert_allclose(found, evaluate(model, test).probabilities, atol=1e-4)

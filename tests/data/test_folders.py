@@ -12,7 +12,7 @@ from tl_helpers.errors import CourseError
 
 def picture(path, size=(20, 20), colour=(200, 30, 30)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(len(str(path))).integers(0, 40, (size[1], size[0], 3))
+    noise = np.random.default_rng(list(str(path).encode())).integers(0, 40, (size[1], size[0], 3))
     Image.fromarray((noise + np.array(colour)).clip(0, 255).astype(np.uint8)).save(path)
 
 
@@ -37,6 +37,52 @@ def test_one_folder_per_class(pets):
     assert len(items.train) + len(items.val) + len(items.test) == 16
     assert load(str(pets)).fingerprint == items.fingerprint
     assert load(pets, split_seed=1).split.hash != items.split.hash
+
+
+def test_what_stands_in_a_hidden_folder_is_no_picture(pets):
+    picture(pets / "cat" / ".ipynb_checkpoints" / "0-checkpoint.png")
+    assert load(pets).class_counts() == {"cat": 8, "dog": 8}
+
+
+def test_files_of_the_same_bytes_stay_on_one_side_of_a_cut(tmp_path, capsys):
+    for name in ("cat", "dog"):
+        for i in range(9):
+            picture(tmp_path / name / f"{i}.png", colour=(20 * i, 30, 200))
+            for copy in (1, 2)[: i % 3]:
+                (tmp_path / name / f"{i} ({copy}).png").write_bytes((tmp_path / name / f"{i}.png").read_bytes())
+    for seed in range(5):
+        items = load(tmp_path, split_seed=seed)
+        sides = [
+            {name.split(".")[0].split(" ")[0] for name in part.names} for part in (items.train, items.val, items.test)
+        ]
+        assert sum(map(len, sides)) == 18 and all(sides) and "18 repeated files" in capsys.readouterr().out
+    assert len(items.groups.unique()) == 18 and len(items) == 36
+
+
+def test_a_split_that_is_brought_keeps_its_copies(tmp_path, capsys):
+    for part in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            for i in range(3):
+                picture(tmp_path / part / name / f"{i}.png")
+    (tmp_path / "test" / "cat" / "copy.png").write_bytes((tmp_path / "train" / "cat" / "0.png").read_bytes())
+    items = load(tmp_path)
+    assert (len(items.train), len(items.val), len(items.test)) == (6, 6, 7)
+    assert "byte for byte" in capsys.readouterr().out and "test/cat/copy.png" in items.test.names
+
+
+def test_tables_beside_pictures_make_no_texts_of_them(pets):
+    (pets / "train.csv").write_text("id,label\n1,cat\n")
+    assert load(pets).classes == ("cat", "dog")
+    own = pets.parent / "own"
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            for i in range(4):
+                picture(own / part / name / f"{i}.png")
+    (own / "train.csv").write_text("id,label\n1,cat\n")
+    assert len(load(own).val) == 8
+    (pets / "dog").rename(pets / "train")  # pictures by number, with the classes in the table: no set of pictures
+    with pytest.raises(CourseError, match=r"no test\.csv"):
+        load(pets)
 
 
 def test_mixed_sizes_are_brought_to_one(pets):
@@ -107,7 +153,7 @@ def test_many_bad_files_are_counted_not_all_listed(pets):
 def test_the_background_is_asked_for(pets):
     for name in ("cat", "dog"):
         for i in range(8):
-            Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(pets / name / f"{i}.png")
+            Image.new("RGBA", (20, 20), (i, 0, ord(name[0]), 0)).save(pets / name / f"{i}.png")
     for file in (pets / "dog").glob("*.jpg"):
         file.unlink()
     assert load(pets).images.min() == 255
@@ -167,6 +213,20 @@ def write_hollow_train(root):
     picture(root / "train" / "cat" / "1.png")
 
 
+def write_lean_train(root):
+    for name, n in (("cat", 5), ("dog", 2)):
+        for i in range(n):
+            picture(root / "train" / name / f"{i}.png")
+            picture(root / "test" / name / f"{i}.png")
+
+
+def write_copies(root):
+    write_one_class(root)
+    for i in range(5):
+        picture(root / "dog" / f"{i}.png", colour=(i, 30, 200))
+        (root / "dog" / f"{i}.png").write_bytes((root / "dog" / "0.png").read_bytes())
+
+
 @pytest.mark.parametrize(
     ("write", "problem"),
     [
@@ -176,7 +236,9 @@ def write_hollow_train(root):
         (write_empty_class, "No picture in .* for: dog"),
         (write_too_few, r"Too few: dog \(1\)"),
         (write_stranger, "bird is a class that .*train does not have"),
-        (write_hollow_train, "train has no picture for 1 of the classes"),
+        (write_hollow_train, "train has no picture for dog, which val or test show"),
+        (write_lean_train, r"three pictures that differ.*val can be cut.*dog \(2\)"),
+        (write_copies, r"three pictures that differ.*val and test can be cut.*dog \(1\)"),
     ],
 )
 def test_what_can_not_be_learnt_from_is_told(tmp_path, write, problem):

@@ -48,6 +48,10 @@ def test_parts_know_their_role_and_have_no_parts():
     assert items.train is items.train
     with pytest.raises(CourseError, match="'train' part"):
         _ = items.train.test
+    bare = small(split=None)
+    with pytest.raises(CourseError, match=r"small has no split, so no \.train\. Give it one: .*split=make_split"):
+        _ = bare.train
+    assert len(dataclasses.replace(bare, split=make_split(bare.labels)).test) == len(items.test)
 
 
 @pytest.mark.parametrize("indices", [[5, 2, 9], torch.tensor([5, 2, 9]), np.array([5, 2, 9]), range(3)])
@@ -98,7 +102,7 @@ def test_resized_is_computed_once():
     assert torch.equal(items.resized(8), items.images)
 
 
-def test_resizing_does_not_alias(monkeypatch):
+def test_a_set_too_large_for_memory_is_not_resized_whole(monkeypatch):
     monkeypatch.setattr(module, "fits_in_memory", lambda n_bytes: False)
     with pytest.raises(CourseError, match="Go through it with Batches"):
         small().resized(5)

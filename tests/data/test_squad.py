@@ -61,6 +61,18 @@ def test_a_long_paragraph_is_read_in_overlapping_windows(tmp_path):
     assert texts[0] == "" and "The cat" in texts and set(texts) == {"", "The cat"}
 
 
+def test_the_callers_tokenizer_cuts_afterwards_as_before():
+    tokenizer, question = minilm_tokenizer(), load_squad(OURS)[0]
+    whole = windows(question, tokenizer)[0].ids
+    assert tokenizer.truncation is None
+    tokenizer.enable_truncation(4, stride=1, direction="left")
+    before = dict(tokenizer.truncation)
+    assert windows(question, tokenizer)[0].ids == whole and tokenizer.truncation == before
+    with pytest.raises(CourseError, match="ask shorter"):
+        windows(question, tokenizer, 8)
+    assert tokenizer.truncation == before
+
+
 def test_figures_by_hand():
     answers = (("the grey cat", 0), ("a cat", 0))
     assert exact_and_f1("Grey cat!", answers) == (1.0, 1.0)

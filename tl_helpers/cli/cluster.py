@@ -76,10 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(arguments: argparse.Namespace):
     """An ImageSet or a TextSet; without labels, and then with one class, where pictures or lines stand for themselves."""
-    import torch
-
-    from tl_helpers.data import ImageSet, decode, is_text, load
-    from tl_helpers.data.folders import is_item, report_bad
+    from tl_helpers.data import is_text, load
     from tl_helpers.data.load import OFFLINE, ONLINE, TEXTS
     from tl_helpers.data.rows import ENDINGS
 
@@ -91,24 +88,36 @@ def read(arguments: argparse.Namespace):
         raise CourseError(
             f"There is no folder of pictures, file of texts or set {arguments.data}. Sets: {', '.join(names)}."
         )
-    inside = sorted(where.iterdir()) if where.is_dir() else []
-    loose = [entry for entry in inside if is_item(entry)]
-    if not loose or is_text(where) or any(entry.is_dir() and entry.name[0] != "." for entry in inside):
-        columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
-        return load(arguments.data, skip_bad=arguments.skip_bad, **columns)
-    pictures, bad = {}, []
-    for file in loose:
-        try:
-            pictures[file.name] = decode(file, size=arguments.size)
-        except CourseError as error:
-            bad.append(str(error))
-    report_bad(where, bad, arguments.skip_bad)
-    if not pictures:
-        raise CourseError(f"{where} has no picture in it.")
-    labels = torch.zeros(len(pictures)).long()
-    return ImageSet(
-        where.name, torch.stack([*pictures.values()]), labels, ("unlabelled",), (*pictures,), "your own", ""
-    )
+    if where.is_dir() and arguments.data not in names and not is_text(where):
+        return read_pictures(where, arguments)
+    columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
+    return load(arguments.data, skip_bad=arguments.skip_bad, **columns)
+
+
+def read_pictures(folder: Path, arguments: argparse.Namespace):
+    """An ImageSet of all pictures below a folder, whichever folders they stand in; no class is too small.
+
+    The folders are the classes where every picture stands in one of two or more; else there are no labels.
+    """
+    import torch
+
+    from tl_helpers.data import ImageSet
+    from tl_helpers.data.folders import PICTURES, class_of, files_below, read_files
+    from tl_helpers.data.rows import UNLABELLED
+
+    files = files_below(folder)
+    if any(file.parent != folder for file in files):  # beside folders a README is no broken picture
+        files = [file for file in files if file.parent != folder or file.suffix.lower() in PICTURES]
+    images, good = read_files(folder, files, arguments.skip_bad, image_size=arguments.size)
+    if not good:
+        raise CourseError(f"{folder} has no picture in it. Give a folder of pictures, or of folders of them.")
+    names = tuple(files[i].relative_to(folder).as_posix() for i in good)
+    found = [class_of(name) for name in names]
+    if len(set(found)) < 2 or "" in found:
+        found = [UNLABELLED] * len(names)
+    classes = tuple(sorted(set(found)))
+    labels = torch.tensor([classes.index(name) for name in found])
+    return ImageSet(folder.resolve().name, images, labels, classes, names, "your own", "")
 
 
 def read_texts(file: Path, arguments: argparse.Namespace):

@@ -62,15 +62,17 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
     A picture goes the way of those it was trained on: first to the side that the set was kept in, then to the network's.
     """
     from tl_helpers.data import decode, fit_square
-    from tl_helpers.data.folders import is_item
+    from tl_helpers.data.folders import files_below
 
+    made = state["made"]
     for file in files:
-        inside = sorted(filter(is_item, file.rglob("*"))) if file.is_dir() else [file]
+        inside = files_below(file) if file.is_dir() else [file]
         if not inside:
             unread.append(f"{file} is a folder without a picture.")
         for one in inside:
             try:
-                yield str(one), fit_square(decode(one, size=state["made"].get("side")), state["size"])
+                picture = decode(one, made.get("background", "white"), size=made.get("side"))
+                yield str(one), fit_square(picture, state["size"])
             except CourseError as error:
                 unread.append(str(error))
 

@@ -20,7 +20,8 @@ class Batches:
     """Iterable of (inputs uint8 (b, C, size, size), labels int64 (b,), weights float32 (b,)).
 
     augment: a transform from one uint8 picture to another of `size` (see `augmentation`), called for each picture, with
-    fresh random numbers; None: pictures are only brought to size, once. shuffle: a new order each epoch.
+    fresh random numbers; None: pictures are only brought to size, once. shuffle: a new order each epoch, in which a last
+    batch of one joins the batch before it (a batch norm that learns needs two).
     Each pass is an epoch of its own, counted on from 0; `set_epoch(e)` says which comes next, so that a training resumed at
     epoch e sees what one never stopped would see. The caller's random numbers are left as they were.
     workers: processes that prepare batches (0: none, the right choice in a notebook); they change nothing but the speed.
@@ -64,7 +65,11 @@ class Batches:
         self._loader = self._make_loader(workers) if workers else None
 
     def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
+        return -(-self.n // self.batch_size) - self._one_is_left
+
+    @property
+    def _one_is_left(self) -> bool:
+        return self.shuffle and self.n > self.batch_size and self.n % self.batch_size == 1
 
     @property
     def fingerprint(self) -> str:
@@ -90,7 +95,10 @@ class Batches:
         order = torch.arange(len(self.image_set))
         if self.shuffle:
             order = torch.randperm(len(order), generator=torch.Generator().manual_seed(derived_seed(self.seed, epoch)))
-        for batch, positions in enumerate(order[: self.n].split(self.batch_size)):
+        parts = list(order[: self.n].split(self.batch_size))
+        if self._one_is_left:
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for batch, positions in enumerate(parts):
             yield epoch, batch, positions
 
     def _make_loader(self, workers: int) -> DataLoader:

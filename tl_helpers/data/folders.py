@@ -1,8 +1,9 @@
 """A folder of one's own pictures as a set: `root/class/*.png`, or `root/train/class/*.png` with val and test beside it."""
 
-import hashlib
 import os
+from collections import Counter
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tl_helpers.errors import CourseError, count
 
 PARTS = ("train", "val", "test")
 ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")  # usual endings; any other is tried too
 LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")  # and whatever starts with a dot
 LARGEST_KEPT = 512  # pixels: a folder of equal squares up to this size stays as it is
 DEFAULT_SIZE = 256
@@ -26,17 +28,46 @@ def load_folder(
 ) -> ImageSet:
     """The pictures below `root` as uint8 (n, 3, size, size), by class and name; classes are the folders' names, sorted.
 
-    A folder with `train/` inside brings its own split; a part that it lacks is cut from train. Pictures that are all the
-    same square (at most 512 px) keep their size; others are brought to `image_size` (default 256): shorter side, middle.
-    They are decoded into memory where they fit, else read when needed, which one printed line then says.
+    A folder with `train/` inside brings its own split; a part that it lacks is cut from train. Files of the same bytes are
+    one group: a cut keeps them together, and one printed line tells of them. Pictures that are all the same square (at most
+    512 px) keep their size; others are brought to `image_size` (default 256): shorter side, middle. They are decoded
+    into memory where they fit, else read when needed, which one printed line then says.
     A file that is no picture, or a broken one, is an error that lists all such files by name; `skip_bad=True` leaves them
-    out and prints which. (Of a set that is streamed only the headers are read here; a picture cut off later on is named
-    when its turn comes.)
+    out and prints which. (A set that is streamed is not decoded here; a picture cut off later on is named when its turn
+    comes.)
     """
     if not root.is_dir():
         raise CourseError(f"{root} is a file. Give the folder that holds one folder per class.")
     classes, items = _find(root)
     files = [file for file, _, _ in items]
+    pixels, good = read_files(root, files, skip_bad, background, image_size)
+    labels = torch.tensor([items[i][1] for i in good], dtype=torch.int64)
+    _check_classes(root, classes, labels)
+    groups = _equal_files([files[i] for i in good])
+    repeated = len(groups) - len(np.unique(groups))
+    if repeated:
+        print(
+            f"{root.name}: {count(repeated, 'repeated file')}, byte for byte. A part that is cut off keeps equal ones on one "
+            "side; parts that you bring stay as they are."
+        )
+    return ImageSet(
+        name=root.resolve().name,
+        images=pixels,
+        labels=labels,
+        classes=classes,
+        names=tuple(files[i].relative_to(root).as_posix() for i in good),
+        licence="your own",
+        attribution="",
+        groups=torch.from_numpy(groups) if repeated else None,
+        split=_split(classes, np.array([items[i][2] for i in good]), labels.numpy(), groups, split_seed),
+        background=background,
+    )
+
+
+def read_files(
+    root: Path, files: list[Path], skip_bad: bool, background: str = "white", image_size: int | None = None
+) -> tuple[Tensor | StreamedImages, list[int]]:
+    """The pictures as `load_folder` has them, and the positions in `files` of those that can be used."""
     sizes = _read_or_name(lambda i: picture_size(files[i]), range(len(files)))
     good = [i for i, found in enumerate(sizes) if not isinstance(found, CourseError)]
     size = image_size or _common_size([sizes[i] for i in good])
@@ -57,23 +88,12 @@ def load_folder(
         if not os.environ.get("CI"):
             print(f"{root.name}: {len(good)} pictures of {size} px don't fit into the free memory: read when needed.")
     report_bad(root, [str(problems[i]) for i in sorted(problems)], skip_bad)
-    labels = torch.tensor([items[i][1] for i in good], dtype=torch.int64)
-    _check_classes(root, classes, labels)
-    return ImageSet(
-        name=root.resolve().name,
-        images=pixels,
-        labels=labels,
-        classes=classes,
-        names=tuple(files[i].relative_to(root).as_posix() for i in good),
-        licence="your own",
-        attribution="",
-        split=_split(root, np.array([items[i][2] for i in good]), labels.numpy(), split_seed),
-    )
+    return pixels, good
 
 
 def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
-    names = {folder: ALIASES.get(folder.name.lower(), folder.name.lower()) for folder in _folders(root)}
+    names = {folder: _part(folder.name) for folder in _folders(root)}
     parts = {part: folder for part in PARTS for folder, name in names.items() if name == part}
     if not ("train" in parts and _folders(parts["train"])):  # a train without classes in it is one, beside bus and car
         parts = {"": root}
@@ -93,12 +113,35 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
         for top in _folders(folder):
             if top.name not in classes:
                 raise CourseError(f"{top} is a class that {parts['train']} does not have: it could not be learnt.")
-            items += [(file, classes.index(top.name), part) for file in sorted(top.rglob("*")) if is_item(file)]
+            items += [(file, classes.index(top.name), part) for file in files_below(top)]
     return classes, items
 
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _part(name: str) -> str:
+    return ALIASES.get(name.lower(), name.lower())
+
+
+def holds_classes(root: Path) -> bool:
+    """Whether two folders with pictures in them, by their endings, stand in `root`, or in its train folder where it has one."""
+    train = [folder for folder in _folders(root) if _part(folder.name) == "train"]
+    inside = [files_below(folder) for folder in _folders(train[0] if train else root)]
+    return sum(any(file.suffix.lower() in PICTURES for file in files) for files in inside) > 1
+
+
+def class_of(name: str) -> str:
+    """The folder in a root, or in its train, val or test, that a file of this name below the root stands in; "" for none."""
+    first, second, *_ = *Path(name).parts[:-1], "", ""
+    return second if _part(first) in PARTS else first
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files at any depth that are meant to be pictures, sorted; none of a hidden folder in it."""
+    found = [file for file in sorted(folder.rglob("*")) if is_item(file)]
+    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def is_item(file: Path) -> bool:
@@ -147,27 +190,43 @@ def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None
         raise CourseError(f"No picture in {root} for: {', '.join(empty)}. Remove the empty folder or add pictures.")
     if len(classes) < 2:
         raise CourseError(f"{root} has one class only, {classes[0]!r}. To tell things apart takes two folders or more.")
+    _check_counts(classes, labels.numpy(), "to train, to choose and to test")
+
+
+def _check_counts(classes: tuple[str, ...], labels: np.ndarray, why: str) -> None:
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
     if few := [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 3]:
-        raise CourseError(f"A class needs three pictures: to train, to choose and to test. Too few: {', '.join(few)}.")
+        raise CourseError(f"A class needs three pictures {why}. Too few: {', '.join(few)}.")
 
 
-def _split(root: Path, parts: np.ndarray, labels: np.ndarray, seed: int) -> Split:
-    """The split that the folder brings; what it lacks of val and test is cut from train as `make_split` does."""
-    own = {part: np.flatnonzero(parts == part).astype(np.int64) for part in PARTS}
-    if not len(own["train"]):
-        return make_split(labels, seed=seed)
-    if unseen := set(labels.tolist()) - set(labels[own["train"]].tolist()):
-        raise CourseError(f"{root}/train has no picture for {len(unseen)} of the classes that val or test show.")
-    if len(own["val"]) and len(own["test"]):
-        return Split(**own)
-    # Where the folder has its own test part, nothing more is cut off for one.
-    cut = make_split(labels[own["train"]], test=0 if len(own["test"]) else 0.25, seed=seed)
-    train = np.sort(np.r_[cut.train, cut.val]) if len(own["val"]) else cut.train
-    val = own["val"] if len(own["val"]) else own["train"][cut.val]
-    test = own["test"] if len(own["test"]) else own["train"][cut.test]
-    return Split(own["train"][train], val, test)
+def _equal_files(files: list[Path]) -> np.ndarray:
+    """int64 (n,): a number for each file, the same for files of the same bytes. Only sizes that occur twice are read."""
+    sizes = [file.stat().st_size for file in files]
+    times, numbers = Counter(sizes), {}
+    what = read_many(lambda i: sha256(files[i].read_bytes()).digest() if times[sizes[i]] > 1 else i, range(len(files)))
+    return np.array([numbers.setdefault(one, len(numbers)) for one in what], dtype=np.int64)
+
+
+def _split(classes: tuple[str, ...], parts: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> Split:
+    """The split that the folder brings; what it lacks of val and test is cut from train (of no split: from all).
+
+    The first of a group is cut as `make_split` does, and the others go where it goes.
+    """
+    role = np.where(parts == "", "train", parts).astype("U5")
+    train = np.flatnonzero(role == "train")
+    if unseen := sorted(set(labels.tolist()) - set(labels[train].tolist())):
+        raise CourseError(f"train has no picture for {', '.join(classes[i] for i in unseen)}, which val or test show.")
+    lacking = [part for part in ("val", "test") if part not in role]
+    if lacking:
+        _, first, of = np.unique(groups[train], return_index=True, return_inverse=True)
+        _check_counts(classes, labels[train][first], f"that differ, of which {' and '.join(lacking)} can be cut")
+        # Where the folder has its own test part, nothing more is cut off for one.
+        cut = make_split(labels[train][first], test=0.25 if "test" in lacking else 0, seed=seed)
+        for part in lacking:
+            role[train[np.isin(of, getattr(cut, part))]] = part
+    return Split(*(np.flatnonzero(role == part) for part in PARTS))
 
 
 def _state(files: list[Path], background: str) -> str:
     stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
-    return hashlib.sha256(f"{background} {stats}".encode()).hexdigest()
+    return sha256(f"{background} {stats}".encode()).hexdigest()

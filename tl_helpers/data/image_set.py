@@ -20,7 +20,8 @@ class ImageSet(Labelled):
 
     images: uint8 (n, C, H, W), C = 1 or 3, or StreamedImages of that shape. labels: int64 (n,), positions in `classes`.
     names: what each picture is. weights: float32 (n,) or None (all count alike). groups: int64 (n,) or None; items of one
-    group stay on one side of a split. columns: further tensors of length n (ELPV: "probability", "type").
+    group stay on one side of a split. columns: further tensors of length n (ELPV: "probability", "type"). background: what
+    shows where a file is transparent.
     role: "all" has `.train`, `.val` and `.test`, which know their role: the engine trains on no test set.
     """
 
@@ -36,6 +37,7 @@ class ImageSet(Labelled):
     columns: dict[str, Tensor] = field(default_factory=dict)
     role: str = "all"
     split: Split | None = None
+    background: str = "white"
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)

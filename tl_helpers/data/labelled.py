@@ -48,6 +48,9 @@ class Labelled:
         return dict(zip(self.classes, counts, strict=True))
 
     def _part(self, role: str) -> Self:
+        if self.split is None and self.role == "all":
+            how = "dataclasses.replace(items, split=make_split(items.labels)), with make_split from tl_helpers.data"
+            raise CourseError(f"{self.name} has no split, so no .{role}. Give it one: {how}.")
         if self.split is None:
             raise CourseError(
                 f"This set is the {self.role!r} part of {self.name}; .train, .val and .test belong to the whole."

@@ -13,6 +13,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl")
 LONGEST = 1_000_000  # characters of a document: a longer one is an unclosed quote, or not one document
 USUAL = (("text", "document", "content", "sentence", "review"), ("label", "category", "class", "target", "topic"))
 NAMES, UNLABELLED = ("text", "label"), "unlabelled"
+MORE_CELLS = "has more cells than the header: put a text with commas (or whatever separates here) in quotes"
 
 
 class Row(NamedTuple):
@@ -28,7 +29,8 @@ def read_rows(
 ) -> list[Row]:
     """The rows of a file. columns: of text and label, None to find them by their usual names.
 
-    labelled=False: a file without a column of labels will do; each row is then "unlabelled". A row that is empty, not UTF-8 or without a label raises CourseError; with skip_bad a sentence is added to notes.
+    labelled=False: a file without a column of labels will do; each row is then "unlabelled". A row that is empty, not UTF-8, without a label or with more cells than the header raises CourseError; with skip_bad a sentence is added to notes.
+    A .csv may be separated by semicolons or tabs, as its header is. A quote that is not closed is an error in any case.
     """
     if path.suffix.lower() not in ENDINGS:
         raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(ENDINGS)}.")
@@ -43,7 +45,7 @@ def read_rows(
             _column(path, record, *which) for which in zip(columns, USUAL, NAMES, (True, labelled), strict=True)
         ]
         text, label = record.get(found[0]), record.get(found[1]) if found[1] else UNLABELLED
-        if problem := _problem(text, label):
+        if problem := MORE_CELLS if any(record.get(None, ())) else _problem(text, label):
             bad.append(f"line {line} {problem}")
         else:
             rows.append(Row(text.strip(), str(label).strip(), f"line {line}"))
@@ -84,18 +86,27 @@ def _column(path: Path, record: dict, asked: str | None, usual: tuple[str, ...],
 
 def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
     before = csv.field_size_limit(LONGEST)
-    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    start = 2
+    start = 1
     try:
+        mark = "\t" if path.suffix.lower() == ".tsv" else _separator(content)
+        reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=mark, strict=True)
+        start = reader.line_num + 1 if reader.fieldnames else 1
         for record in reader:
             yield start, record
             start = reader.line_num + 1
     except csv.Error as error:
         raise CourseError(
-            f"{path.name}, line {start}: {error}. A document has at most {LONGEST:,} characters: is a quote not closed?"
+            f"{path.name}, line {start}: {error}. Is a quote not closed? A text that begins with a quote stands in quotes, "
+            f"its own quotes doubled; it has at most {LONGEST:,} characters."
         ) from error
     finally:
         csv.field_size_limit(before)
+
+
+def _separator(content: str) -> str:
+    """The first of comma, semicolon and tab that cuts the header."""
+    header = content.partition("\n")[0]
+    return next((mark for mark in ",;\t" if len(next(csv.reader([header], delimiter=mark), ())) > 1), ",")
 
 
 def _json_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:

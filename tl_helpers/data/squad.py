@@ -85,16 +85,21 @@ def _get(row, key: str, kind, where: str):
 
 
 def windows(question: SpanQuestion, tokenizer: Tokenizer, max_pieces: int = 192) -> list[Encoding]:
-    """`[CLS] question [SEP] paragraph [SEP]`, in as many overlapping windows of at most `max_pieces` as the paragraph needs."""
-    if len(tokenizer.encode(question.question).ids) > max_pieces // 2:
-        raise CourseError(
-            f"The question {question.id!r} is longer than half of {max_pieces} pieces: ask shorter, or allow more."
-        )
-    tokenizer.enable_truncation(max_pieces, stride=max_pieces // 4, strategy="only_second")
+    """`[CLS] question [SEP] paragraph [SEP]`, in as many overlapping windows of at most `max_pieces` as the paragraph needs.
+
+    The tokenizer's own truncation does not count here, and is afterwards what it was.
+    """
+    before = tokenizer.truncation  # put back: a copy of the tokenizer would take longer than a question
+    tokenizer.no_truncation()
     try:
+        if len(tokenizer.encode(question.question).ids) > max_pieces // 2:
+            raise CourseError(
+                f"The question {question.id!r} is longer than half of {max_pieces} pieces: ask shorter, or allow more."
+            )
+        tokenizer.enable_truncation(max_pieces, stride=max_pieces // 4, strategy="only_second")
         first = tokenizer.encode(question.question, question.paragraph)
     finally:
-        tokenizer.no_truncation()
+        tokenizer.enable_truncation(**before) if before else tokenizer.no_truncation()
     return [first, *first.overflowing]
 
 

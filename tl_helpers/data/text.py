@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tl_helpers.data.folders import holds_classes
 from tl_helpers.data.labelled import Labelled, positions
 from tl_helpers.data.rows import ENDINGS, Row, read_rows
 from tl_helpers.data.splits import Split, cut
@@ -107,9 +108,14 @@ def load_text(
 
 
 def is_text(name_or_path: str | Path) -> bool:
-    """Whether `load_text` is meant: a name in TEXTS, a file by its ending, or a folder with a train file of texts."""
+    """Whether `load_text` is meant: a name in TEXTS, a file by its ending, or a folder with a train file of texts.
+
+    A train.csv beside folders of pictures by class makes no text set of them.
+    """
     path = Path(name_or_path).expanduser()
-    return str(name_or_path) in TEXTS or path.suffix.lower() in ENDINGS or bool(text_file(path, "train"))
+    if str(name_or_path) in TEXTS or path.suffix.lower() in ENDINGS:
+        return True
+    return bool(text_file(path, "train")) and not holds_classes(path)
 
 
 def text_file(folder: Path, part: str) -> Path | None:

@@ -17,12 +17,13 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
     none: only brought to size. flip-crop: a random part of 60-100 % of the area, mirrored half of the time.
     colour: the same, with brightness, contrast and saturation jittered, and grey one time in ten.
     trivial: flip-crop, then one of TrivialAugment's fourteen changes at a random strength (Müller and Hutter, 2021).
-    shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a side.
+    shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a side. What
+    it uncovers is black, whatever `background` says: the digits and letters of this course are white on black.
     cells: mirrored both ways, turned by quarters, a part of 80-100 %, contrast jittered: what may happen to a solar cell.
     One change alone, as far as `strength` (0..1) says, each name's range at 1: flip (mirrored, with a chance of `strength`),
     turn (180 degrees either way; 45 at 0.5), crop (down to a tenth of the area), jitter (colours), blur (sigma of a tenth of
     the side), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
-    What a turn uncovers is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
+    What turn, rand and trivial uncover is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
     """
     mirror = v2.RandomHorizontalFlip()
     if name == "none":
