@@ -1,5 +1,7 @@
 """What must not stand in the repository: addresses of package registries, and paths of somebody's machine."""
 
+import ast
+import importlib.util
 import re
 import subprocess
 from pathlib import Path
@@ -45,3 +47,13 @@ def test_every_locked_package_has_a_hash(name):
     blocks = re.split(r"\n(?=\S)", (ROOT / name).read_text("utf-8").strip())
     assert len(blocks) > 5
     assert not [block.split()[0] for block in blocks if "--hash=sha256:" not in block]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("tests/benchmarks/*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_imports_is_there(path):
+    """Nobody runs them in CI; a name changed in the package would break the commands behind data/results."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tl_helpers"):
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                assert hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}"), f"{name} is gone"

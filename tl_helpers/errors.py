@@ -8,6 +8,10 @@ class CourseError(Exception):
     """
 
 
+class DivergedError(CourseError):
+    """A loss that became infinite or no number at all: for a search one bad setting among others."""
+
+
 def count(n: int, thing: str) -> str:
     """ "1 picture", "2 pictures"."""
     return f"{n} {thing}{'' if n == 1 else 's'}"

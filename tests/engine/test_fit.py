@@ -208,6 +208,26 @@ def test_labels_without_a_logit_are_explained():
         fit(nn.Linear(4, 2), loader(), loader(), Settings(1), hardware=CPU)
 
 
+def test_a_wrong_label_is_found_in_any_batch():
+    x, y = points().tensors
+    late = DataLoader(TensorDataset(x, torch.where(torch.arange(13) == 12, 3, y)), batch_size=5)
+    with pytest.raises(CourseError, match="head has 3 outputs"):
+        fit(linear(), late, loader(), Settings(1), hardware=CPU)
+
+
+def test_whatever_stops_a_training_leaves_the_last_whole_epoch():
+    model, weights = linear(), []
+
+    def each_epoch(row):
+        weights.append(model.weight.detach().clone())
+        if row["epoch"] == 2:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(model, loader(), loader(), Settings(3, lr=0.1, keep="last"), hardware=CPU, each_epoch=each_epoch)
+    assert torch.equal(model.weight, weights[1]) and not model.training
+
+
 def test_a_loss_that_is_not_finite_stops_with_advice():
     broken = TensorDataset(torch.full((4, 4), float("nan")), torch.tensor([0, 1, 2, 0]))
     with pytest.raises(CourseError, match=r"loss became nan in epoch 1, at step 1, at a learning rate of"):

@@ -5,9 +5,11 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
+from tl_helpers.engine.lr_find import _suggest
 from tl_helpers.errors import CourseError
 from tl_helpers.models import freeze, parameter_groups
 
@@ -69,3 +71,16 @@ def test_too_few_rates_no_batch_and_a_loss_that_is_no_number_are_told(emoji):
     torch.nn.init.constant_(broken.head.weight, float("nan"))
     with pytest.raises(CourseError, match="exploded after 0 of 60"):
         tl.lr_find(broken, some)
+
+
+def test_groups_are_taken_as_fit_takes_them_and_the_bound_is_divided_by_three():
+    assert _suggest([1e-3, 1e-2, 1e-1], [2.0, 1.0, 5.0]) == pytest.approx(1e-2 / 3)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 3))
+    rows = torch.randn(13, 4, generator=torch.Generator().manual_seed(0))
+    batches = DataLoader(TensorDataset(rows, torch.arange(13) % 3), batch_size=5)
+    head, stem = ({"params": [*layer.parameters()]} for layer in (model[1], model[0]))
+    still = [head | {"lr": 1.0}, stem | {"lr": 0.0}]  # no rate at all, however high the head's
+    one, other = (tl.lr_find(model, batches, groups=groups, steps=20) for groups in (still, [head]))
+    assert one.losses == pytest.approx(other.losses)
+    with pytest.raises(CourseError, match="frozen"):
+        tl.lr_find(model.requires_grad_(False), batches)

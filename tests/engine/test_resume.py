@@ -40,7 +40,7 @@ def test_killed_and_resumed_is_bit_identical_with_never_stopped(tmp_path, layout
     while not (killed / "training.safetensors").exists():
         assert process.poll() is None and time.monotonic() < deadline, "the first epoch was never kept"
         time.sleep(0.02)
-    time.sleep(0.5)  # into the middle of the second epoch
+    time.sleep(0.5)  # into the middle of the second epoch, of three seconds or more
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "end.safetensors").exists()
@@ -181,3 +181,20 @@ def test_a_finished_model_is_no_training_to_go_on_with(tmp_path):
     batches = [(torch.zeros(4, 2), torch.arange(4) % 2)]
     with pytest.raises(CourseError, match="written by another training"):
         fit(model, batches, batches, Settings(1), checkpoint=tmp_path / "model.safetensors")
+
+
+def test_other_hardware_is_refused_and_the_threads_are_those_of_before(tmp_path):
+    path = tmp_path / "training.safetensors"
+    train(path)
+    tensors, state = checkpoint.load(path)
+    for key in ("torch", "device"):
+        checkpoint.save(path, tensors, {**state, "hardware": {**state["hardware"], key: "other"}})
+        with pytest.raises(CourseError, match="end with other numbers"):
+            train(path)
+    mine = torch.get_num_threads()
+    checkpoint.save(path, tensors, {**state, "hardware": {**state["hardware"], "threads": mine + 1}})
+    try:
+        train(path)
+        assert torch.get_num_threads() == mine + 1
+    finally:
+        torch.set_num_threads(mine)

@@ -37,7 +37,7 @@ class Slowed:
 
     def __iter__(self):
         for batch in train:
-            time.sleep(0.4 if slow else 0)
+            time.sleep(1 if slow else 0)
             yield batch
 
 

@@ -1,6 +1,7 @@
 """The table keeps its word, and a backbone takes images as they come."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -203,3 +204,22 @@ def test_the_first_listing_of_the_seed_runs():
     images = torch.rand(1, 3, 224, 224)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), model(ours.normalise(images)))
+
+
+def test_a_network_that_takes_one_size_says_which(lite0):
+    image = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
+    for name in ("vit_b_16", "mixer_s32_224"):
+        backbone = tl.load_backbone(name, weights=None).eval()
+        with pytest.raises(CourseError, match="expect 224 x 224"):
+            backbone(image)
+    other = copy.deepcopy(lite0)
+    other.body.double()
+    with pytest.raises(RuntimeError, match="type"):  # another fault stays what it is
+        other(image)
+
+
+def test_the_fingerprint_knows_the_preprocessing(lite0):
+    again = copy.deepcopy(lite0)
+    assert again.fingerprint == lite0.fingerprint
+    again.preprocess = dataclasses.replace(again.preprocess, bgr=True)
+    assert again.fingerprint != lite0.fingerprint

@@ -82,6 +82,8 @@ def test_batch_norm_adapts_to_the_train_part_alone():
 def test_all_stages_are_joined_and_kept_under_a_key_of_their_own():
     backbone = tl.load_backbone("vgg16_edges", weights=None)
     every, some = fusion.AllStages(backbone), tl.data.load("emoji-google").train.few(1)
+    with pytest.raises(CourseError, match="convolutional"):
+        fusion.AllStages(tl.load_backbone("small_attention", weights=None))(torch.zeros(1, 1, 16, 16))
     rows = tl.features(every, some, size=32)
     assert rows.shape == (6, 2 * (64 + 128 + 256 + 512 + 512)) and every.fingerprint != backbone.fingerprint
     stages = backbone.forward_stages(some.resized(32))

@@ -10,7 +10,7 @@ import tl_helpers as tl
 from tl_helpers.engine.fit import FitResult
 from tl_helpers.errors import CourseError
 from tl_helpers.recipes.gradual import gradual
-from tl_helpers.recipes.transfer import load_model
+from tl_helpers.recipes.transfer import load_model, save_model
 
 SMALL = {"size": 64, "batch_size": 16}
 
@@ -111,9 +111,11 @@ def test_a_recipe_hands_fit_what_it_promises(monkeypatch, recipe):
     torch.manual_seed(0)
     model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
     if recipe == "lp-ft":
+        model.backbone.source = "as if pretrained"
+        for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+            norm.running_mean.fill_(0.1)
         rows = {part: tl.features(model.backbone, of, size=16) for part, of in parts.items()}
         head = tl.probe(*((rows[part], of.labels) for part, of in parts.items()), classes=10).weight
-        model.backbone.source = "as if pretrained"
     tl.transfer(model, digits, recipe, epochs=1, images=50, lr=0.1, rate_decay=0.5, label_smoothing=0.2, size=16)
     assert seen["roles"] == ("train", "val") and seen["n"] == 50
     assert (seen["keep"], seen["smoothing"]) == ("last", 0.2)
@@ -246,7 +248,36 @@ def test_what_was_stopped_before_it_learnt_leaves_no_model(emoji, tmp_path, monk
         assert result.ended == "interrupted" and (tmp_path / recipe / "model.safetensors").exists() is kept
 
 
-def test_gradual_unfreezing_stops_when_asked_and_lets_batch_norm_rest(emoji, monkeypatch):
+def test_a_folder_belongs_to_one_beginning_and_a_call_again_repeats_nothing(emoji, tmp_path, capsys):
+    how = {"epochs": 1, "images": 24, "lr": 1e-3, "checkpoint": tmp_path, **SMALL}
+    model = classifier()
+    first = tl.transfer(model, emoji, "lp-ft", **how)
+    capsys.readouterr()
+    again = tl.transfer(model, emoji, "lp-ft", **how)
+    assert again.history == first.history and again.val == first.val and capsys.readouterr().out == ""
+    with pytest.raises(CourseError, match="differs in start"):
+        tl.transfer(classifier(), emoji, "fine-tune", **how)
+    other = classifier()
+    with torch.no_grad():
+        next(other.backbone.parameters()).add_(1e-3)
+    with pytest.raises(CourseError, match="differs in start"):
+        tl.transfer(other, emoji, "lp-ft", **how)
+
+
+def test_batch_norm_rests_only_where_it_has_counted_and_a_trained_network_is_not_random(emoji):
+    digits = tl.data.load("digits")
+    model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
+    few = {"epochs": 1, "images": 40, "size": 16}
+    tl.transfer(model, digits, "fine-tune", **few)
+    counted = {name: int(v) for name, v in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    assert set(counted.values()) == {2} and model.backbone.source == "trained from scratch on digits"
+    tl.transfer(model, digits, "lp-ft", **few)
+    assert {name: int(model.state_dict()[name]) for name in counted} == counted
+    with pytest.raises(CourseError, match="random weights"):
+        tl.transfer(model, digits, "scratch", **few)
+
+
+def test_gradual_unfreezing_stops_when_asked_and_lets_batch_norm_rest(emoji, monkeypatch, tmp_path):
     phases = []
 
     def fit(model, *_, phase, **__):
@@ -258,6 +289,8 @@ def test_gradual_unfreezing_stops_when_asked_and_lets_batch_norm_rest(emoji, mon
     model = classifier()
     result = gradual(model, emoji.train.few(2), emoji.val, epochs=12, size=64)
     assert len(phases) == 2 and result.ended == "interrupted" and result.val and model.class_names == emoji.classes
+    save_model(result, tmp_path / "model.safetensors")
+    assert load_model(tmp_path)[1]["made"]["side"] == emoji.images.shape[-1]
 
 
 def test_a_full_disk_costs_features_their_file_only(emoji, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from sklearn.svm import SVC
 
 import tl_helpers as tl
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import CourseError, DivergedError
 from tl_helpers.recipes import search as module
 from tl_helpers.recipes.search import Search, search, search_features
 
@@ -141,3 +141,20 @@ def test_a_real_search_never_makes_the_test_part_and_leaves_the_model_alone():
     assert 0 < found.best.curve[-1] < 1 and found.seconds > 0
     assert bytes(pictures.value).startswith(b"\x89PNG")
     assert told(found) == told(search(start, emoji, SPACE, **options))
+
+
+def test_a_rate_that_explodes_costs_one_trial(emoji, trained, tmp_path, monkeypatch):
+    tame = module.transfer
+
+    def transfer(*given, lr, **how):
+        if lr > 1:
+            raise DivergedError("inf")
+        return tame(*given, lr=lr, **how)
+
+    monkeypatch.setattr(module, "transfer", transfer)
+    wild = {"lr": [1e30, 1e-3], "weight_decay": [0.01]}
+    first, again = (search(model(), emoji, wild, epochs=3, folder=tmp_path) for _ in range(2))
+    assert first.best.settings["lr"] == 1e-3 and told(first) == told(again) and len(trained) == 1
+    assert next(trial for trial in first.trials if trial.settings["lr"] > 1).curve == [0.0]
+    with pytest.raises(DivergedError, match="smaller rates"):
+        search(model(), emoji, {"lr": [1e30], "weight_decay": [0.1]}, epochs=3)

@@ -36,7 +36,8 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (no mapping)
+            # copied: a view would keep the file mapped, and Windows lets nobody replace a mapped file
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, state  # noqa: SIM118 (no mapping)
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise CourseError(f"{path} is no checkpoint of this course, or is damaged ({error}). Train it anew.") from error
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..device import Hardware, pick_device, seed_everything
-from ..errors import CourseError
+from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from .metrics import check_labels, measure, predict, unpack
@@ -44,6 +44,7 @@ def fit(
     groups: list[dict] | None = None,
     checkpoint: Path | str | None = None,
     phase: str = "train",
+    start: str | None = None,
     each_epoch: Callable[[dict], None] | None = None,
 ) -> FitResult:
     """Train `model` in place on `train`, choose by `val`, and leave it with the weights that were chosen.
@@ -57,18 +58,14 @@ def fit(
         checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
             ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
         phase: a word for the history's rows, such as "probe" or "fine-tune".
+        start: what the training begins from, such as a fingerprint; a checkpoint that began from something else is refused.
         each_epoch: is given the row of each epoch when it ends; what it raises ends the training (a search prunes so).
 
     Raises:
-        CourseError: a test set given as `val`, labels without a logit, a loss that is not finite, a checkpoint of
-            another training.
+        CourseError: a test set as `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
     """
-    if "test" in (role_of(train), role_of(val)):
-        raise CourseError(
-            "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, and "
-            "look at data.test once, last."
-        )
-    run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase)
+    _refuse_test(train, val)
+    run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
     kept = TrainingFile(checkpoint) if checkpoint else None
     if kept and kept.exists():
         run.restore(kept)
@@ -83,10 +80,8 @@ def fit(
     except KeyboardInterrupt:
         run.result.ended = "interrupted"
         again = f" The same call goes on from {checkpoint}." if kept and kept.exists() else ""
-        say(
-            f"Stopped by you in epoch {run.epoch + 1}; the model has what {run.epoch} finished epochs taught it.{again}"
-        )
-    except CourseError:
+        say(f"Stopped by you in epoch {run.epoch + 1}; the model knows what {run.epoch} epochs taught it.{again}")
+    except BaseException:
         run.finish()
         raise
     finally:
@@ -95,20 +90,26 @@ def fit(
     return run.result
 
 
+def _refuse_test(train: Iterable, val: Iterable) -> None:
+    if "test" in (role_of(train), role_of(val)):
+        raise CourseError(
+            "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, "
+            "and look at data.test once, last."
+        )
+
+
 class _Run:
     """One training in progress: what changes from epoch to epoch."""
 
-    def __init__(self, model, train, val, settings, hardware, seed, groups, phase):
+    def __init__(self, model, train, val, settings, hardware, seed, groups, phase, start):
         self.model, self.train, self.val, self.settings = model, train, val, settings
-        self.hardware, self.seed, self.phase = hardware, seed, phase
+        self.hardware, self.seed, self.phase, self.start = hardware, seed, phase, start
         self.steps = math.ceil(len(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
         hardware.place(model)
         self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         if not len(train):
-            raise CourseError(
-                "There is no batch to train on: the set is empty, or smaller than a batch with drop_last."
-            )
+            raise CourseError("There is no batch to train on: the set is empty, or smaller than one (drop_last).")
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
@@ -182,11 +183,11 @@ class _Run:
         whole = max(1e-12, float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken)))
         seen = torch.zeros(3, device=self.hardware.device)
         for inputs, labels, weights in in_pieces(taken, self.pieces):
-            labels, weights = self.hardware.send(labels), self.hardware.send(weights)
             with self.hardware.autocast():
                 logits = self.model(self.hardware.send(inputs))
-            if not self.result.history and step == 0:
+            if not self.result.history:
                 check_labels(logits, labels)
+            labels, weights = self.hardware.send(labels), self.hardware.send(weights)
             losses = F.cross_entropy(
                 logits.float(), labels, reduction="none", label_smoothing=self.settings.label_smoothing
             )
@@ -216,7 +217,7 @@ class _Run:
 
     def _refuse(self, loss: float, where: str) -> None:
         rate = max(group["lr"] for group in self.optimiser.param_groups)
-        raise CourseError(
+        raise DivergedError(
             f"The loss became {loss} in epoch {self.epoch + 1}, {where}, at a learning rate of {rate:.2g}. Try a tenth of "
             f"the rate first; then look for inputs that are no numbers and labels that are wrong, and try precision='fp32'."
         )
@@ -230,9 +231,8 @@ class _Run:
         self.pieces *= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        say(
-            f"Out of memory: batches are now computed in {self.pieces} pieces. The effective batch size stays {sum(sizes)}."
-        )
+        whole = f"The effective batch size stays {sum(sizes)}."
+        say(f"Out of memory: batches are now computed in {self.pieces} pieces. {whole}")
 
     def _choose(self, figures: dict[str, float]) -> None:
         merit = (figures["accuracy"], -figures["loss"])
@@ -289,6 +289,7 @@ class _Run:
             "settings": asdict(self.settings),
             "seed": self.seed,
             "phase": self.phase,
+            "start": self.start,
             "batches": len(self.train),
             "training data": getattr(self.train, "fingerprint", None),
             "validation data": getattr(self.val, "fingerprint", None),

@@ -82,9 +82,11 @@ def lr_find(
 
 def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float], list[float]]:
     """The rates that were tried, and the smoothed loss at each."""
-    groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": 1.0}]
-    top = max(group["lr"] for group in groups)
-    shares = [group["lr"] / top for group in groups]
+    groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    if not any(group["params"] for group in groups):
+        raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage to find its rate.")
+    peaks = [group.get("lr", 1.0) for group in groups]
+    shares = [peak / max(peaks) for peak in peaks]
     optimiser = torch.optim.AdamW([{k: v for k, v in group.items() if k != "name"} for group in groups], lr=low)
     rates, losses, mean, scaler = [], [], 0.0, hardware.scaler()
     train_mode(model)

@@ -3,6 +3,8 @@
 import math
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import timm
 import torch
@@ -60,20 +62,45 @@ class Backbone(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 1 or 3, h, w) -> features (b, width), the input of the network's own last layer."""
-        return self.body(self.normalise(images))
+        with self._size_of(images):
+            return self.body(self.normalise(images))
 
     def forward_maps(self, images: Tensor) -> Tensor:
         """Images -> the last maps before pooling, (b, channels, h', w'); a transformer's patch tokens as a map."""
         x = self.normalise(images)
-        if not self._maps:
-            return _as_maps(self.body.forward_features(x), self.body, x.shape[-2:])
-        return _as_maps(
-            _outputs(self.body, x, {"maps": self.body.get_submodule(self._maps)})["maps"], self.body, x.shape[-2:]
-        )
+        with self._size_of(images):
+            if self._maps:
+                maps = _outputs(self.body, x, {"maps": self.body.get_submodule(self._maps)})["maps"]
+            else:
+                maps = self.body.forward_features(x)
+            return _as_maps(maps, self.body, x.shape[-2:])
 
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         """Images -> what each stage hands to the next, by stage name: maps (b, c, h', w') in a convolutional network."""
-        return _outputs(self.body, self.normalise(images), {stage: ms[-1] for stage, ms in self.stages.items()})
+        with self._size_of(images):
+            return _outputs(self.body, self.normalise(images), {stage: ms[-1] for stage, ms in self.stages.items()})
+
+    @contextmanager
+    def _size_of(self, images: Tensor) -> Iterator[None]:
+        """Say it where a body of torchvision or timm takes one size only, and fails at another."""
+        try:
+            yield
+        except (AssertionError, RuntimeError) as error:
+            sides, size = tuple(images.shape[2:]), self.preprocess.size
+            if sides == (size, size) or isinstance(error, torch.OutOfMemoryError) or self._takes(sides):
+                raise
+            raise CourseError(
+                f"{self.name} does not take images of {sides[0]} x {sides[1]}; its weights expect {size} x {size}: say "
+                f"size={size} (--size {size})."
+            ) from error
+
+    def _takes(self, sides: tuple[int, int]) -> bool:
+        try:
+            with torch.no_grad():
+                self.body(next(self.body.parameters()).new_zeros(2, 3, *sides))
+        except (AssertionError, RuntimeError):
+            return False
+        return True
 
     def _check(self, x: Tensor) -> None:
         shape = tuple(x.shape)
@@ -116,7 +143,7 @@ def load_backbone(name: str, weights: str | None = "default") -> Backbone:
     """The backbone called `name`, with its trained weights, or with random ones if you say ``weights=None``.
 
     Args:
-        name: a row of `models.TABLE`, or any classification model of torchvision, or any model of timm.
+        name: a row of `models.TABLE`, or nearly any classification model of torchvision, or model of timm.
         weights: "default", or None for random numbers (a control experiment, never a silent fallback).
 
     Raises:

@@ -13,7 +13,8 @@ def parameter_groups(model: nn.Module, lr: float, decay: float = 0.7) -> list[di
     """Discriminative learning rates (Howard and Ruder, ULMFiT, 2018): the head learns at `lr`, each stage below slower.
 
     The k-th stage below the head gets ``lr * decay**k``: general features near the stem hardly need to move.
-    Norms, biases, tokens and positions get no weight decay; frozen parameters are left out.
+    Norms and biases get no weight decay, nor what a body of timm names itself (tokens, positions); frozen parameters are
+    left out.
 
     Args:
         model: a Classifier (or a network without stages: its children count as such).

@@ -158,7 +158,7 @@ def _torchvision_names() -> tuple[str, ...]:
 
 
 def find_row(name: str) -> Row:
-    """The row called `name`: from the table, else any classification model of torchvision, else any model of timm.
+    """The row called `name`: from the table, else a classification model of torchvision, else a model of timm.
 
     Raises:
         CourseError: nobody knows the name; close matches are offered.
@@ -183,5 +183,5 @@ def find_row(name: str) -> Row:
     raise CourseError(
         f"No backbone is called {name!r}. "
         + (f"Did you mean {' or '.join(close)}? " if close else "")
-        + f"The course's own table has {', '.join(TABLE)}; any other name of torchvision or timm works too."
+        + f"The course's own table has {', '.join(TABLE)}; nearly any other name of torchvision or timm works too."
     )

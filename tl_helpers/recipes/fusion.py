@@ -131,6 +131,8 @@ class AllStages(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images as the backbone takes them -> (b, twice the sum of the stages' channels)."""
         maps = self.backbone.forward_stages(images).values()
+        if any(m.ndim != 4 for m in maps):
+            raise CourseError(f"AllStages takes a convolutional network: not every stage of {self.name} ends in maps.")
         return torch.cat([pool for m in maps for pool in (m.mean((2, 3)), m.amax((2, 3)))], dim=1)
 
 

@@ -8,7 +8,7 @@ from ..engine.fit import fit
 from ..engine.settings import Settings
 from ..models import Classifier, freeze, parameter_groups, unfreeze, unfreeze_from
 from .sets import default_size, learning_batches, looking_batches
-from .transfer import Result, freeze_batch_norm
+from .transfer import Result, decoded, freeze_batch_norm
 
 if TYPE_CHECKING:
     from ..data import ImageSet, TextSet
@@ -30,7 +30,8 @@ def gradual(
     """Train the head for an epoch, then one stage more each epoch, from the top; in what is left of `epochs`, all of them.
 
     Each stage learns `rate_decay` times as fast as the one above it (the paper's 1/2.6), each phase with slanted triangular
-    rates. Trains in place; the last weights are kept. size: tokens of a text, or pixels a side.
+    rates. Trains in place; the last weights are kept. size: tokens of a text, or pixels a side. Each stage takes an epoch,
+    so there are never fewer epochs than stages, the head one of them.
     """
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": size or default_size(model), "hardware": hardware}
@@ -40,6 +41,8 @@ def gradual(
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
     lengths = [1] * (len(stages) - 1) + [max(1, epochs - len(stages) + 1)]
     result = Result(model, [], {}, train.classes, "gradual", sum(lengths), 0.0)
+    result.made = {"data": train.name, "seed": seed, "batch_size": batch_size, "lr": lr, "rate_decay": rate_decay}
+    result.made |= decoded(train) | {"hardware": hardware.line()}
     unfreeze(model.head)
     for phase, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
         if stage is None:

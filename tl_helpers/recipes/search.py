@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold as Folds
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from ..errors import CourseError
+from ..errors import CourseError, DivergedError
 from ..models import Classifier
 from ..sources import write_atomically
 from .transfer import transfer
@@ -141,7 +141,8 @@ def search(
 
     The combinations are drawn from the grid by `seed`, none twice, all where there are no more than `trials`. One is
     pruned when it is not in the better half of those that came as far (asha: Li et al., 2020; hyperband: Li et al., 2018,
-    spares some the early cuts; none: all go to the end). The score is validation accuracy, the loss breaks ties.
+    spares some the early cuts; none: all go to the end). The score is validation accuracy, the loss breaks ties; a trial
+    whose loss becomes infinite ends there with 0.
 
     Args:
         space: for keywords of `transfer` (lr, weight_decay, augment, rate_decay …) the values to try.
@@ -151,11 +152,7 @@ def search(
     Raises:
         CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
     """
-    if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
-        raise CourseError(
-            f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "
-            f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
-        )
+    _check(data, recipe, pruner)
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
     made += [plan, *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
@@ -171,29 +168,49 @@ def search(
                 for score in kept[number]["curve"]:
                     judge({"score": score})
             else:
-                options = {"epochs": epochs, "seed": seed, **fixed, **settings, "each_epoch": judge}
-                if transfer(copy.deepcopy(model), data, recipe, **options).ended == "interrupted":
-                    raise KeyboardInterrupt
+                _train(model, data, recipe, {"epochs": epochs, "seed": seed, **fixed, **settings, "each_epoch": judge})
         except optuna.TrialPruned:
-            trial.pruned = True
+            pass
+        except DivergedError:  # as bad as can be, and no reason to give up the others
+            _note(trial, asked, 0.0)
+        trial.pruned = len(trial.curve) < epochs
         study.tell(asked, trial.curve[-1])
         trial.seconds = kept[number]["seconds"] if number < len(kept) else time.perf_counter() - start
         watch(found)
         if folder and number >= len(kept):
             kept.append({"curve": trial.curve, "seconds": trial.seconds})
             write_atomically(Path(folder, "search.json"), json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
+    if not found.best:
+        raise DivergedError(f"The loss became infinite in all {len(plan)} trials: put smaller rates into the space.")
     return found
+
+
+def _train(model: Classifier, data: "ImageSet", recipe: str, options: dict) -> None:
+    if transfer(copy.deepcopy(model), data, recipe, **options).ended == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], Any], row: dict) -> None:
     """Note how good a trial is after one more epoch, and end it where the pruner says so."""
     score = row["score"] if "score" in row else row["val_accuracy"] - 1e-4 * row["val_loss"]
-    trial.at.append(len(trial.at) + 1)
-    trial.curve.append(score)
-    asked.report(score, len(trial.at))
+    _note(trial, asked, score)
     seen()
     if len(trial.at) < epochs and asked.should_prune():
         raise optuna.TrialPruned
+
+
+def _check(data: "ImageSet", recipe: str, pruner: str) -> None:
+    if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
+        raise CourseError(
+            f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "
+            f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
+        )
+
+
+def _note(trial: Trial, asked: optuna.Trial, score: float) -> None:
+    trial.at.append(len(trial.at) + 1)
+    trial.curve.append(score)
+    asked.report(score, len(trial.at))
 
 
 def _kept(folder: Path | str | None, made: list) -> list[dict]:

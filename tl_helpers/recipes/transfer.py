@@ -37,6 +37,7 @@ RECIPES = tuple(RATES)
 # The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
 # standard error of five points) would choose an epoch by luck.
 KEEP = "last"
+TRAINING = "training.safetensors"  # what an interrupted training goes on from, in its folder
 
 
 @dataclass
@@ -86,8 +87,7 @@ def transfer(
     Args:
         lr: the head's peak rate; None takes the recipe's own, "auto" that of the learning-rate finder.
         size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
-        augment: a name out of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each, as in "trivial+mixup"; or a
-            transform as `data.augmentation` gives it.
+        augment: a name of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each ("trivial+mixup"); or a transform.
         rate_decay: each stage below the head learns this many times as fast as the one above.
         images: train on at most about so many images, the same number of each class where it has them; None for all.
         checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
@@ -95,25 +95,25 @@ def transfer(
 
     Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
-    _check(model, data, recipe)
-    start, hardware = time.perf_counter(), hardware or pick_device()
-    size, folder = max_tokens or size or default_size(model.backbone), Path(checkpoint) if checkpoint else None
+    start, hardware, folder = time.perf_counter(), hardware or pick_device(), Path(checkpoint) if checkpoint else None
+    probed = _begin(model, data, recipe, folder)
+    size = max_tokens or size or default_size(model.backbone)
     model.trained_size, model.class_names = size, data.classes
     hardware = _quick(model, recipe, size, hardware)
-    peak = _peak(model, recipe, lr)
-    settings = Settings(epochs, peak, weight_decay, label_smoothing=label_smoothing, ema=ema, keep=KEEP)
+    settings = Settings(
+        epochs, _peak(model, recipe, lr), weight_decay, label_smoothing=label_smoothing, ema=ema, keep=KEEP
+    )
     parts = _parts(data, images, seed)
-    result = Result(model, [], {}, data.classes, recipe, epochs, 0.0)
+    result = Result(model, [probed] if probed else [], {}, data.classes, recipe, epochs, 0.0)
     result.made = _made(data, seed, images, augment, batch_size, rate_decay, settings, hardware)
-    if recipe in ("probe", "lp-ft"):
+    if recipe in ("probe", "lp-ft") and not probed:
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
         how = (settings, lr == "auto", augment, rate_decay, batch_size, seed, hardware, folder)
         _all_layers(model, parts, *how, result, each_epoch)
     result.seconds = time.perf_counter() - start
     if folder and result.history:  # an interruption may have come before anything was learnt
-        result.checkpoint = folder / "model.safetensors"
-        save_model(result, result.checkpoint)
+        save_model(result, folder / "model.safetensors")
     return result
 
 
@@ -133,8 +133,28 @@ def _made(data, seed, images, augment, batch_size, rate_decay, settings, hardwar
     """What the figures of a training hang on."""
     made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": str(augment)}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
-    made["side"] = data.images.shape[-1] if hasattr(data, "images") else None
-    return made | {"hardware": hardware.line()}
+    return made | decoded(data) | {"hardware": hardware.line()}
+
+
+def decoded(data: "ImageSet | TextSet") -> dict:
+    """How the pictures of a set were read from their files, for `predict` to read others likewise; of texts nothing."""
+    return {"side": data.images.shape[-1], "background": data.background} if hasattr(data, "images") else {}
+
+
+def _begin(model, data, recipe, folder) -> dict | None:
+    """Check what is given and note what the training begins from: its folder takes no other.
+
+    Where this model was trained by the same call before, the folder knows how it goes on: then nothing is begun, and the
+    row of its probe is given back, for the head has learnt since, and so has what it stands on.
+    """
+    began = getattr(model, "began", {})
+    if folder and began.get("as") == (recipe, folder) and (folder / TRAINING).exists():
+        return began.get("probe")
+    _check(model, data, recipe)
+    source = model.backbone.source  # random weights are alike, drawn or drawn anew
+    known = source if source == "random" or not folder else model.backbone.fingerprint
+    model.began = {"as": (recipe, folder), "from": f"{recipe} from {known}"}
+    return None
 
 
 def _tell(model, recipe) -> None:
@@ -164,7 +184,8 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     row = {"phase": "probe", "epoch": 0}
     row |= {"train_loss": figures["train"]["loss"], "train_accuracy": figures["train"]["accuracy"]}
     row |= {f"val_{name}": value for name, value in figures["val"].items()}
-    result.history.append({**row, "lr": 0.0, "seconds": time.perf_counter() - start})
+    model.began["probe"] = {**row, "lr": 0.0, "seconds": time.perf_counter() - start}
+    result.history.append(model.began["probe"])
     result.val = figures["val"]
     model.eval()
 
@@ -172,7 +193,7 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
 def _all_layers(
     model, parts, settings, find, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
 ) -> None:
-    """Train every layer, slower towards the stem; batch norm keeps the source's statistics unless it starts at random."""
+    """Train every layer, slower towards the stem; batch norm keeps the source's statistics where it has any."""
     common = {"size": model.trained_size, "hardware": hardware}
     unfreeze(model)
     if result.recipe != "scratch":
@@ -180,7 +201,7 @@ def _all_layers(
     train = learning_batches(model, parts["train"], augment, batch_size=batch_size, seed=seed, **common)
     val = looking_batches(model, parts["val"], batch_size=64, **common)
     rate_decay = 1.0 if result.recipe == "scratch" else rate_decay
-    kept = folder / "training.safetensors" if folder else None
+    kept = folder / TRAINING if folder else None
     if find and kept and kept.exists():  # the finder would look at weights that have learnt since
         settings, find = replace(settings, lr=files.load(kept)[1]["identity"]["settings"]["lr"]), False
         result.made["settings"] = asdict(settings)
@@ -199,8 +220,11 @@ def _all_layers(
         groups=parameter_groups(model, settings.lr, rate_decay),
         checkpoint=kept,
         phase=result.recipe if result.recipe == "scratch" else "fine-tune",
+        start=model.began["from"] if kept else None,
         each_epoch=each_epoch,
     )
+    if model.backbone.source == "random" and fitted.history:
+        model.backbone.source = f"trained from scratch on {result.made['data']}"
     result.history += fitted.history
     result.val, result.ended = fitted.val or result.val, fitted.ended
 
@@ -208,10 +232,12 @@ def _all_layers(
 def freeze_batch_norm(backbone: nn.Module) -> None:
     """Freeze every batch norm: its scale and shift get no gradient, and its running statistics rest in training too.
 
-    A small batch of the target would otherwise replace statistics that were counted over a million images.
+    A small batch of the target would otherwise replace statistics that were counted over a million images. One that has
+    counted nothing yet (random weights) keeps learning: its zeros and ones are no statistics.
     """
     for module in backbone.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        counts = isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
+        if counts and module.running_mean.any():
             freeze(module)
 
 
@@ -221,11 +247,10 @@ def save_model(result: Result, path: Path) -> None:
     state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
     state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
     state |= {"source": model.backbone.source, "licence": model.backbone.licence}
-    if state["source"] == "random":
-        state["source"] = f"trained from scratch on {result.made['data']}"
     if isinstance(model.backbone, TextEncoder):
         state["tokenizer"] = tokenizer_of(model.backbone).to_str()
     files.save(path, model.state_dict(), state)
+    result.checkpoint = path
 
 
 def load_model(path: Path | str) -> tuple[Classifier, dict]:
