@@ -22,7 +22,8 @@ class TokenStream:
 
     Args:
         batch_size, length: rows a batch, and words a row.
-        batches: how many batches an epoch takes, from the text where the last epoch stopped; None for all the text.
+        batches: how many batches an epoch takes, from the text where the last epoch stopped; None for all the text. To
+            validate take a few: a look keeps a number for each word of the vocabulary, at every word that was read.
         shuffle: draw the order of the texts anew each time all have been read. Without it every pass begins at the
             first text, as validation has to.
     """
