@@ -176,6 +176,8 @@ def test_predict_takes_the_folder_of_a_training_and_a_folder_of_pictures(photos,
     assert cli.main(["predict", str(trained), str(photos)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 16 and lines[0].startswith(f"{photos / 'bright' / '0.png'}: bright")
+    assert cli.main(["predict", str(trained), str(photos / "bright" / "*.png")]) == 0  # as Windows' shells hand it on
+    assert len(capsys.readouterr().out.splitlines()) == len(list((photos / "bright").glob("*.png"))) > 1
     assert "is a folder without a picture" in no(capsys, "predict", trained, tmp_path)
     assert "There is no checkpoint" in no(capsys, "predict", photos, photos)
 

@@ -43,7 +43,7 @@ def test_loose_pictures_become_a_page_and_a_table(pictures, tmp_path, capsys):
     printed = capsys.readouterr().out
     found = json.loads(printed.splitlines()[-1])
     assert found["k"] == 2 and found["sizes"] == [8, 8] and found["metrics"] == {} and found["criterion"] is None
-    with (out / "assignments.csv").open(encoding="utf-8", newline="") as file:
+    with (out / "assignments.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["item"] for row in rows] == sorted(path.name for path in pictures.iterdir())
     colours = {(row["item"].split()[0], row["cluster"]) for row in rows}
@@ -93,6 +93,21 @@ def test_a_file_of_texts_needs_no_labels_and_its_columns_can_be_named(tmp_path, 
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert sum(found["sizes"]) == 4 and found["metrics"] == {}
     assert "no column 'kind'" in no(capsys, *argv, "--label-column", "kind")
+    file.write_text("text,label\na cat,animal\na dog,\n,animal\na boat,ship\n", "utf-8")
+    assert cli.main([*cluster(file, "--k", 2, "--out", tmp_path / "half"), "--skip-bad"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "1 row left out" in said and json.loads(said.splitlines()[-1])["metrics"] == {}
+    )  # one label is missing: none count
+
+
+def test_classes_may_be_called_as_parts_are(pictures, tmp_path, capsys):
+    for i, file in enumerate(sorted(pictures.iterdir())):
+        place = tmp_path / "set" / ("valid", "invalid")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
+    assert cli.main(cluster(tmp_path / "set", "--k", 2, "--out", tmp_path / "out")) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
 
 
 def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
@@ -115,7 +130,7 @@ def test_folders_need_not_be_classes(pictures, tmp_path, capsys):
     def found_in(folder, *more) -> tuple:
         assert cli.main([*cluster(folder, "--k", 2, "--out", tmp_path / "out"), *more]) == 0
         found = json.loads(capsys.readouterr().out.splitlines()[-1])
-        with (tmp_path / "out" / "assignments.csv").open(encoding="utf-8", newline="") as file:
+        with (tmp_path / "out" / "assignments.csv").open(encoding="utf-8-sig", newline="") as file:
             return len(found["metrics"]) > 0, [row["item"] for row in csv.DictReader(file)]
 
     files, root = sorted(pictures.iterdir()), tmp_path / "mine"

@@ -95,8 +95,16 @@ def test_predict_names_the_lines_that_it_cannot_read(trained, capsys, monkeypatc
     assert [line[:7] for line in said.out.splitlines()] == ["1: work", "4: bill"]
     assert "line 2 is empty" in said.err and "line 3 is not UTF-8" in said.err
     on_stdin(monkeypatch, b"")
-    assert "no document on stdin" in no(capsys, "predict", trained)
-    assert "give no file" in no(capsys, "predict", trained, "a.txt")
+    assert "There is no document" in no(capsys, "predict", trained)
+    assert "give one .txt" in no(capsys, "predict", trained, "a.png")
+    assert "can't be read" in no(capsys, "predict", trained, "nowhere.txt")
+
+
+def test_predict_reads_documents_from_a_file(trained, capsys, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("the invoice\nmeeting at the house\n", "utf-8-sig")  # as Windows' editors begin it
+    assert cli.main(["predict", str(trained), str(file)]) == 0
+    assert [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()] == ["1: bills", "2: work"]
 
 
 def test_what_cannot_be_trained_is_told_in_a_sentence(mails, capsys, tmp_path):

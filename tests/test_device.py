@@ -104,3 +104,32 @@ def test_a_verdict_that_cannot_be_kept_or_read_is_no_fault(monkeypatch, tmp_path
 
     monkeypatch.setattr(device, "write_atomically", full)
     assert device.for_extraction(device.pick_device("cpu"), "full", lambda: None).precision == "bf16"
+
+
+def test_a_model_that_was_lent_is_back_where_it_came_from():
+    moves = []
+
+    class Recorder(torch.nn.Linear):
+        def to(self, *where, **how):
+            moves.append(where or how)
+            return self
+
+    hardware, model = device.pick_device("cpu"), Recorder(2, 2)
+    with pytest.raises(ZeroDivisionError), hardware.lend(model) as lent:
+        assert lent is model and len(moves) == 2
+        raise ZeroDivisionError
+    assert moves[-1] == (torch.device("cpu"),)
+
+
+def test_a_gpu_that_cannot_compute_is_left_alone_and_told(monkeypatch):
+    monkeypatch.delenv("TL_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "_computes", lambda kind: False)
+    chosen = device.pick_device()
+    assert chosen.device.type == "cpu" and "does not compute with torch" in chosen.line()
+
+
+def test_a_full_device_is_known_by_its_class_or_by_its_words():
+    assert device.out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert device.out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
+    assert not device.out_of_memory(RuntimeError("shapes do not fit"))

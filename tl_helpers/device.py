@@ -1,12 +1,13 @@
 """Which hardware, which precision, which memory layout, how many workers; and the one seed."""
 
 import contextlib
+import itertools
 import json
 import os
 import platform
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -62,6 +63,15 @@ class Hardware:
             memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
         )
 
+    @contextlib.contextmanager
+    def lend(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:
+        """`place` for a while: afterwards the model is back on the device that it came from, beside the caller's tensors."""
+        home = home_of(model)
+        try:
+            yield self.place(model)
+        finally:
+            model.to(home)
+
     def apply(self) -> None:
         """Set torch's own switches: TF32 and cudnn's search on CUDA, deterministic algorithms where asked for.
 
@@ -92,18 +102,20 @@ def pick_device(
     device: str | torch.device | None = None,
     *,
     precision: str | None = None,
-    channels_last: bool = True,
+    channels_last: bool | None = None,
     workers: int = 0,
     deterministic: bool = False,
 ) -> Hardware:
     """The best hardware at hand, or the one that was asked for (argument first, then the variable `TL_DEVICE`).
 
     Images train in fp32 on a CPU, in bf16 (fp16 on older cards) on CUDA and xpu, in fp32 on mps; `deterministic`, and CI,
-    mean fp32. A `precision` that is asked for is kept. Raises CourseError for a device that is not there.
+    mean fp32. A `precision` that is asked for is kept. The layout is channels_last, on mps contiguous (pytorch#175189).
+    Raises CourseError for a device that is not there.
     """
     asked = device if device is not None else os.environ.get("TL_DEVICE")
     chosen = torch.device(_checked(str(asked))) if asked else torch.device(_best())
-    why = "asked for" if asked else "the fastest here" if chosen.type != "cpu" else "no GPU found"
+    why = "asked for" if asked else "the fastest here" if chosen.type != "cpu" else _why_no_gpu()
+    channels_last = chosen.type != "mps" if channels_last is None else channels_last
     exact, settled = deterministic or bool(os.environ.get("CI")), precision is not None
     if precision is None:
         precision = "fp32" if exact else _default_precision(chosen)
@@ -164,21 +176,46 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def home_of(model: torch.nn.Module) -> torch.device:
+    """The device that a model lies on; the CPU where it holds no tensor."""
+    return next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0)).device
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device is full; mps has no class of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+
+
+def _is_there(kind: str) -> bool:
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
+    return kind == "cpu" or there[kind]()
+
+
+def _computes(kind: str) -> bool:
+    """Whether a sum comes out: torch's builds leave out cards that are too old, and see them all the same."""
+    try:
+        return float(torch.ones(1, device=kind) + 1) == 2
+    except RuntimeError:
+        return False
+
+
 def _best() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    if torch.backends.mps.is_available():
-        return "mps"
-    return "xpu" if torch.xpu.is_available() else "cpu"
+    return next(kind for kind in _KINDS if _is_there(kind) and (kind == "cpu" or _computes(kind)))
+
+
+def _why_no_gpu() -> str:
+    if any(map(_is_there, _KINDS[:-1])):
+        return f"the GPU here does not compute with torch {torch.__version__}"
+    built = torch.version.cuda or torch.version.hip or platform.system() == "Darwin"
+    return "no GPU found" if built else "this torch is built without CUDA"
 
 
 def _checked(name: str) -> str:
     kind = name.split(":")[0]
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
     number = name.removeprefix(kind).removeprefix(":")
     if kind not in _KINDS or (name != kind and not number.isdigit()):
         raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
-    if kind != "cpu" and not there[kind]():
+    if not _is_there(kind):
         raise CourseError(
             f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or `doctor`."
         )

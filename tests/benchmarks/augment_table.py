@@ -19,7 +19,7 @@ from torch import nn
 
 import tl_helpers as tl
 from tl_helpers.engine.settings import Settings
-from tl_helpers.recipes.transfer import freeze_batch_norm
+from tl_helpers.models import freeze_batch_norm
 from tl_helpers.sources import root, write_atomically
 
 EMOJI = [

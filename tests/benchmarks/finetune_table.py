@@ -19,10 +19,9 @@ import torch
 
 import tl_helpers as tl
 from tl_helpers.engine.settings import Settings
-from tl_helpers.models import freeze, parameter_groups, unfreeze, unfreeze_from
+from tl_helpers.models import freeze, freeze_batch_norm, parameter_groups, unfreeze, unfreeze_from
 from tl_helpers.models.adapters import add_lora
 from tl_helpers.recipes.sets import learning_batches, looking_batches
-from tl_helpers.recipes.transfer import freeze_batch_norm
 from tl_helpers.sources import root, write_atomically
 
 COMMAND = "python tests/benchmarks/finetune_table.py"

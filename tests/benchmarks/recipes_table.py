@@ -51,8 +51,6 @@ PLANS = {
             "fine-tune, both artists": {"recipe": "fine-tune", "artists": "both", **ALL_LAYERS},
             "scratch": {"epochs": 24, "size": 96, "augment": "trivial"},
             "probe, 224 px": {"recipe": "probe", "epochs": 1, "size": 224},
-            "lp-ft, 224 px": {"recipe": "lp-ft", **ALL_LAYERS, "size": 224},
-            "fine-tune, 224 px": {"recipe": "fine-tune", **ALL_LAYERS, "size": 224},
         },
     },
     "elpv": {

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 import tl_helpers as tl
 from tl_helpers.engine.metrics import measure, predict
 from tl_helpers.engine.settings import Settings
-from tl_helpers.models import freeze, parameter_groups, unfreeze
-from tl_helpers.recipes.transfer import freeze_batch_norm
+from tl_helpers.models import freeze, freeze_batch_norm, parameter_groups, unfreeze
 from tl_helpers.sources import cache_dir
 
 FROZEN = 3  # blocks of EfficientNet-Lite0 below the maps: stem and stages 1 to 3, maps of an eighth of the side

@@ -118,7 +118,7 @@ def test_bad_files_get_one_clear_sentence(tmp_path, content, message):
 
 
 def test_a_missing_file_and_a_question_without_end(tmp_path):
-    with pytest.raises(CourseError, match="There is no file"):
+    with pytest.raises(CourseError, match="can't be read"):
         load_squad(tmp_path / "none.json")
     (tmp_path / "long.json").write_bytes(change(*P, "qas", 0, "question", to="why " * 200))
     with pytest.raises(CourseError, match="ask shorter"):

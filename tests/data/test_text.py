@@ -100,7 +100,7 @@ def test_no_text_is_lost_without_a_word(tmp_path):
     with pytest.raises(CourseError, match=r"open\.csv, line 3: .*Is a quote not closed"):
         load(a_file(tmp_path / "open.csv", rows, "label,text"))
     rows = ["neg\ta", 'pos\t"so" he said', "neg\tb", 'pos\t"and" so']
-    with pytest.raises(CourseError, match=r"open\.tsv, line 3: .*its own quotes doubled"):
+    with pytest.raises(CourseError, match=r"open\.tsv: line 3 goes on behind the quote"):
         load(a_file(tmp_path / "open.tsv", rows, "label\ttext"))
     with pytest.raises(CourseError, match=r"head\.csv, line 1: "):
         load(a_file(tmp_path / "head.csv", rows, '"label,text'))
@@ -205,3 +205,11 @@ def test_a_near_duplicate_begins_with_the_same_twenty_words():
         False,
         True,
     ]
+
+
+def test_a_quote_in_the_middle_of_a_text_costs_its_row_only(tmp_path):
+    rows = [*some_rows(), '"Great" product,grain']
+    path = a_file(tmp_path / "quoted.csv", rows)
+    with pytest.raises(CourseError, match=r"line 26 goes on behind the quote"):
+        load(path)
+    assert len(load(path, skip_bad=True)) == 24

@@ -208,6 +208,18 @@ def test_labels_without_a_logit_are_explained():
         fit(nn.Linear(4, 2), loader(), loader(), Settings(1), hardware=CPU)
 
 
+def test_a_trained_model_is_back_on_the_device_that_it_came_from():
+    moves = []
+
+    class Recorder(nn.Linear):
+        def to(self, *where, **how):
+            moves.append(where or how)
+            return super().to(*where, **how)
+
+    fit(Recorder(4, 3), loader(), loader(), Settings(1), hardware=CPU)
+    assert moves[-1] == (torch.device("cpu"),) and len(moves) == 3
+
+
 def test_a_wrong_label_is_found_in_any_batch():
     x, y = points().tensors
     late = DataLoader(TensorDataset(x, torch.where(torch.arange(13) == 12, 3, y)), batch_size=5)

@@ -255,26 +255,41 @@ def test_a_folder_belongs_to_one_beginning_and_a_call_again_repeats_nothing(emoj
     capsys.readouterr()
     again = tl.transfer(model, emoji, "lp-ft", **how)
     assert again.history == first.history and again.val == first.val and capsys.readouterr().out == ""
-    with pytest.raises(CourseError, match="differs in start"):
+    with pytest.raises(CourseError, match="weights it began from"):
         tl.transfer(classifier(), emoji, "fine-tune", **how)
     other = classifier()
     with torch.no_grad():
         next(other.backbone.parameters()).add_(1e-3)
-    with pytest.raises(CourseError, match="differs in start"):
+    with pytest.raises(CourseError, match="weights it began from"):
         tl.transfer(other, emoji, "lp-ft", **how)
 
 
-def test_batch_norm_rests_only_where_it_has_counted_and_a_trained_network_is_not_random(emoji):
+def test_batch_norm_rests_only_where_it_has_counted_and_a_trained_network_is_not_random(emoji, tmp_path):
     digits = tl.data.load("digits")
     model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
     few = {"epochs": 1, "images": 40, "size": 16}
-    tl.transfer(model, digits, "fine-tune", **few)
-    counted = {name: int(v) for name, v in model.state_dict().items() if name.endswith("num_batches_tracked")}
-    assert set(counted.values()) == {2} and model.backbone.source == "trained from scratch on digits"
+
+    def counted():
+        return {int(value) for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")}
+
+    first = tl.transfer(model, digits, "fine-tune", checkpoint=tmp_path, **few)
+    assert counted() == {2} and model.backbone.source == "trained from scratch on digits"
+    assert tl.transfer(model, digits, "fine-tune", checkpoint=tmp_path, **few).val == first.val  # goes on as it began
     tl.transfer(model, digits, "lp-ft", **few)
-    assert {name: int(model.state_dict()[name]) for name in counted} == counted
-    with pytest.raises(CourseError, match="random weights"):
+    assert counted() == {2}
+    with pytest.raises(CourseError, match="not from these"):
         tl.transfer(model, digits, "scratch", **few)
+    with pytest.raises(CourseError, match="10 outputs"):
+        tl.transfer(model, emoji, "fine-tune", checkpoint=tmp_path, **few)
+    assert model.class_names == digits.classes
+
+
+def test_gradual_unfreezing_lets_a_batch_norm_of_random_weights_learn():
+    digits = tl.data.load("digits")
+    model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
+    gradual(model, digits.train.few(2), digits.val, epochs=5, size=16, batch_size=16)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert [int(norm.num_batches_tracked) for norm in norms] == [2, 4, 6, 8] and "digits" in model.backbone.source
 
 
 def test_gradual_unfreezing_stops_when_asked_and_lets_batch_norm_rest(emoji, monkeypatch, tmp_path):

@@ -146,15 +146,22 @@ def test_a_real_search_never_makes_the_test_part_and_leaves_the_model_alone():
 def test_a_rate_that_explodes_costs_one_trial(emoji, trained, tmp_path, monkeypatch):
     tame = module.transfer
 
-    def transfer(*given, lr, **how):
+    lead = [0.4]
+
+    def transfer(*given, lr, each_epoch, **how):
         if lr > 1:
+            each_epoch({"val_accuracy": lead[0], "val_loss": 1.0})
             raise DivergedError("inf")
-        return tame(*given, lr=lr, **how)
+        return tame(*given, lr=lr, each_epoch=each_epoch, **how)
 
     monkeypatch.setattr(module, "transfer", transfer)
-    wild = {"lr": [1e30, 1e-3], "weight_decay": [0.01]}
-    first, again = (search(model(), emoji, wild, epochs=3, folder=tmp_path) for _ in range(2))
-    assert first.best.settings["lr"] == 1e-3 and told(first) == told(again) and len(trained) == 1
-    assert next(trial for trial in first.trials if trial.settings["lr"] > 1).curve == [0.0]
-    with pytest.raises(DivergedError, match="smaller rates"):
-        search(model(), emoji, {"lr": [1e30], "weight_decay": [0.1]}, epochs=3)
+    wild = {"lr": [1e30, 1e-3, 2e-3], "weight_decay": [0.01, 0.2]}
+    for epochs in (1, 3):
+        first, again = (search(model(), emoji, wild, epochs=epochs, folder=tmp_path / str(epochs)) for _ in range(2))
+        assert first.best.settings["lr"] < 1 and told(first) == told(again)
+        lost = [trial for trial in again.trials if trial.settings["lr"] > 1]
+        assert [trial.diverged and not trial.pruned for trial in lost] == [True, True]
+        assert lost[0].curve[-1] == 0.0
+    lead[0] = 0.95  # ahead of all others, which are pruned, and then lost
+    with pytest.raises(DivergedError, match="in 2 of 6 the loss became infinite, the others were pruned"):
+        search(model(), emoji, wild, epochs=3)

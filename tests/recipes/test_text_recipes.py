@@ -50,11 +50,11 @@ def test_a_finished_training_goes_on_from_its_file(reuters, trained):
     _, folder = trained
     tl.seed_everything(0)
     words = tl.data.word_tokenizer(reuters.train.texts, 2000)
-    model = tl.attach_head(tl.text_encoder("bag", tokenizer=words), tl.heads.linear(8))
+    model, other = (tl.attach_head(tl.text_encoder("bag", tokenizer=words), tl.heads.linear(8)) for _ in range(2))
     again = tl.transfer(model, reuters, "scratch", epochs=12, lr=2e-2, max_tokens=40, checkpoint=folder)
     assert again.history == trained[0].history
     with pytest.raises(CourseError, match="differs in training data"):
-        tl.transfer(model, reuters, "scratch", epochs=12, lr=2e-2, max_tokens=41, checkpoint=folder)
+        tl.transfer(other, reuters, "scratch", epochs=12, lr=2e-2, max_tokens=41, checkpoint=folder)
 
 
 def test_frozen_minilm_is_probed_on_kept_features(reuters):

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.k != "auto" and not (arguments.k.isdecimal() and int(arguments.k)):
         raise CourseError(f"--k is a whole number of at least 1, or auto; found {arguments.k!r}.")
     hardware, items = pick_device(), read(arguments)
-    print(f"{told(items)}\n{hardware.line()}", flush=True)
+    print("\n".join([told(items), *getattr(items, "notes", ()), hardware.line()]), flush=True)
     points = prepare(features_of(items, arguments, hardware))
     choice = _choose(points, arguments) if arguments.k == "auto" else None
     if choice:
@@ -102,7 +102,7 @@ def read_pictures(folder: Path, arguments: argparse.Namespace):
     import torch
 
     from tl_helpers.data import ImageSet
-    from tl_helpers.data.folders import PICTURES, class_of, files_below, read_files
+    from tl_helpers.data.folders import PICTURES, class_of, files_below, is_split, read_files
     from tl_helpers.data.rows import UNLABELLED
 
     files = files_below(folder)
@@ -112,7 +112,8 @@ def read_pictures(folder: Path, arguments: argparse.Namespace):
     if not good:
         raise CourseError(f"{folder} has no picture in it. Give a folder of pictures, or of folders of them.")
     names = tuple(files[i].relative_to(folder).as_posix() for i in good)
-    found = [class_of(name) for name in names]
+    split = is_split(folder)
+    found = [class_of(name, split) for name in names]
     if len(set(found)) < 2 or "" in found:
         found = [UNLABELLED] * len(names)
     classes = tuple(sorted(set(found)))
@@ -124,17 +125,18 @@ def read_texts(file: Path, arguments: argparse.Namespace):
     """A TextSet of the lines of a .txt, or of the rows of a .csv, .tsv or .jsonl; where these have labels, with them."""
     import torch
 
-    from tl_helpers.data.rows import UNLABELLED, Row, read_rows
+    from tl_helpers.data.rows import UNLABELLED, Row, read_rows, read_utf8
     from tl_helpers.data.text import TextSet
 
     notes: list[str] = []
     if file.suffix.lower() == ".txt":
-        lines = file.read_text("utf-8", errors="replace").split("\n")
+        lines = read_utf8(file).split("\n")
         rows = [Row(line.strip(), UNLABELLED, f"line {i}") for i, line in enumerate(lines, 1) if line.strip()]
     else:
         columns = arguments.text_column, arguments.label_column
         rows = read_rows(file, columns, arguments.skip_bad, notes, labelled=False)
     texts, labels, names = zip(*rows, strict=True) if rows else ((), (), ())
+    labels = labels if UNLABELLED not in labels else (UNLABELLED,) * len(rows)
     classes = tuple(sorted(set(labels))) or (UNLABELLED,)
     numbers = torch.tensor([classes.index(label) for label in labels], dtype=torch.int64)
     return TextSet(file.name, texts, numbers, classes, names, notes=tuple(notes))
@@ -168,6 +170,7 @@ def _choose(points, arguments: argparse.Namespace):
 
 def _table(items, found) -> str:
     out = io.StringIO()
+    out.write("\ufeff")  # Excel takes the file for UTF-8 by it
     table = csv.writer(out)
     table.writerow(["item", "cluster", "sureness", "distance"])
     for name, *row in zip(items.names, found.labels, found.sureness, found.distances, strict=True):

@@ -18,7 +18,7 @@ def add(command: Callable) -> None:
     predict.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="the folder of a training, or model.safetensors in it"
     )
-    text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; none for a model of texts, which reads stdin, a document a line"
+    text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; for a model of texts a .txt, a document a line, or none: then it reads stdin"
     predict.add_argument("files", type=Path, nargs="*", metavar="FILE", help=text)
     predict.add_argument("--json", action="store_true", help="print one line of JSON per item, with all probabilities")
 
@@ -35,12 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     model, state = load_model(arguments.checkpoint)
     reads = isinstance(model.backbone, TextEncoder)
-    if reads == bool(arguments.files):
-        what = "texts: give no file, but a document a line on stdin" if reads else "pictures: name their files"
+    files = arguments.files
+    if (len(files) > 1 or [file for file in files if file.suffix.lower() != ".txt"]) if reads else not files:
+        what = (
+            "texts: give one .txt, or nothing and a document a line on stdin" if reads else "pictures: name their files"
+        )
         raise CourseError(f"{arguments.checkpoint} is a model of {what}.")
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
-    items = _documents(unread) if reads else _pictures(arguments.files, state, unread)
+    items = _documents(*files, unread=unread) if reads else _pictures(files, state, unread)
     while chunk := dict(islice(items, AT_ONCE)):
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
@@ -66,7 +69,10 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
 
     made = state["made"]
     for file in files:
-        inside = files_below(file) if file.is_dir() else [file]
+        spread = (
+            sorted(file.parent.glob(file.name)) if set("*?") & set(file.name) else []
+        )  # Windows' shells leave it to us
+        inside = files_below(file) if file.is_dir() else spread or [file]
         if not inside:
             unread.append(f"{file} is a folder without a picture.")
         for one in inside:
@@ -77,14 +83,20 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
                 unread.append(str(error))
 
 
-def _documents(unread: list[str]) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line of stdin that holds a text."""
+def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line of the file, or of stdin, that holds a text."""
+    try:
+        lines = (
+            file.read_bytes().splitlines() if file else sys.stdin.buffer
+        )  # the terminal's encoding is not the files'
+    except OSError as error:
+        raise CourseError(f"{file} can't be read ({error.strerror}).") from error
     number = 0
-    for number, line in enumerate(sys.stdin.buffer, 1):  # bytes: the terminal's encoding is not the files'
-        text = line.decode("utf-8", "replace").strip()
+    for number, line in enumerate(lines, 1):
+        text = line.decode("utf-8-sig", "replace").strip()
         if text and "\ufffd" not in text:
             yield number, text
         else:
             unread.append(f"line {number} is {'not UTF-8' if text else 'empty'}")
     if not number:
-        unread.append("There is no document on stdin; expected one a line, as in `predict CHECKPOINT < texts.txt`.")
+        unread.append("There is no document; expected one a line, as in `predict CHECKPOINT texts.txt`.")

@@ -24,7 +24,7 @@ def choose(arguments: argparse.Namespace, given: dict, model, data, folder: Path
         trial = found.trials[-1]
         if trial.seconds is not None:
             settings = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in trial.settings.items())
-            end = "pruned after" if trial.pruned else "to the end,"
+            end = "diverged in" if trial.diverged else "pruned after" if trial.pruned else "to the end,"
             print(
                 f"trial {len(found.trials):2}  {settings:55}  val {trial.curve[-1]:.3f}  {end} {trial.at[-1]} epochs",
                 flush=True,

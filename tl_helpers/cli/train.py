@@ -164,7 +164,7 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
         if report.n < 50:
             print(f"  So few measure little: one more that is right is {1 / report.n:.3f} more.")
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
-    items = "YOUR_PICTURES" if hasattr(data, "images") else "< YOUR_TEXTS.txt"
+    items = "YOUR_PICTURES" if hasattr(data, "images") else "YOUR_TEXTS.txt"
     print(f"To ask it: {typed('tl_helpers predict')} {result.checkpoint} {items}")
     if arguments.json:
         print(json.dumps(figures))

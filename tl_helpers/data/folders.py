@@ -95,7 +95,7 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
     names = {folder: _part(folder.name) for folder in _folders(root)}
     parts = {part: folder for part in PARTS for folder, name in names.items() if name == part}
-    if not ("train" in parts and _folders(parts["train"])):  # a train without classes in it is one, beside bus and car
+    if not is_split(root):
         parts = {"": root}
     elif len(parts) < len(names):
         raise CourseError(
@@ -132,10 +132,15 @@ def holds_classes(root: Path) -> bool:
     return sum(any(file.suffix.lower() in PICTURES for file in files) for files in inside) > 1
 
 
-def class_of(name: str) -> str:
-    """The folder in a root, or in its train, val or test, that a file of this name below the root stands in; "" for none."""
+def is_split(root: Path) -> bool:
+    """Whether it has a train folder with folders in it; one without is a class, beside bus and car."""
+    return any(_part(folder.name) == "train" and _folders(folder) for folder in _folders(root))
+
+
+def class_of(name: str, split: bool) -> str:
+    """The folder in a root, or in its parts where it is split, that a file of this name below it stands in; "" for none."""
     first, second, *_ = *Path(name).parts[:-1], "", ""
-    return second if _part(first) in PARTS else first
+    return second if split and _part(first) in PARTS else first
 
 
 def files_below(folder: Path) -> list[Path]:

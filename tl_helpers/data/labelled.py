@@ -50,7 +50,7 @@ class Labelled:
     def _part(self, role: str) -> Self:
         if self.split is None and self.role == "all":
             how = "dataclasses.replace(items, split=make_split(items.labels)), with make_split from tl_helpers.data"
-            raise CourseError(f"{self.name} has no split, so no .{role}. Give it one: {how}.")
+            raise CourseError(f"{self.name} has no split, so no .{role}. Give it one (with its groups, if any): {how}.")
         if self.split is None:
             raise CourseError(
                 f"This set is the {self.role!r} part of {self.name}; .train, .val and .test belong to the whole."

@@ -13,6 +13,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl")
 LONGEST = 1_000_000  # characters of a document: a longer one is an unclosed quote, or not one document
 USUAL = (("text", "document", "content", "sentence", "review"), ("label", "category", "class", "target", "topic"))
 NAMES, UNLABELLED = ("text", "label"), "unlabelled"
+OPEN_QUOTE = "goes on behind the quote that closes its text: double a quote that belongs to it"
 MORE_CELLS = "has more cells than the header: put a text with commas (or whatever separates here) in quotes"
 
 
@@ -29,8 +30,10 @@ def read_rows(
 ) -> list[Row]:
     """The rows of a file. columns: of text and label, None to find them by their usual names.
 
-    labelled=False: a file without a column of labels will do; each row is then "unlabelled". A row that is empty, not UTF-8, without a label or with more cells than the header raises CourseError; with skip_bad a sentence is added to notes.
-    A .csv may be separated by semicolons or tabs, as its header is. A quote that is not closed is an error in any case.
+    labelled=False: no label is needed, neither the column nor one in each row; where it lacks a row is "unlabelled".
+    A row that is empty, not UTF-8, without a label, with more cells than the header or with text behind its closing quote
+    raises CourseError; with skip_bad a sentence is added to notes. A .csv may be separated by semicolons or tabs, as its
+    header is. A quote that is not closed is an error in any case.
     """
     if path.suffix.lower() not in ENDINGS:
         raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(ENDINGS)}.")
@@ -41,10 +44,14 @@ def read_rows(
     rows, bad, found = [], [], None
     records = _json_records if path.suffix.lower() == ".jsonl" else _csv_records
     for line, record in records(content, path):
+        if isinstance(record, str):
+            bad.append(f"line {line} {record}")
+            continue
         found = found or [
             _column(path, record, *which) for which in zip(columns, USUAL, NAMES, (True, labelled), strict=True)
         ]
         text, label = record.get(found[0]), record.get(found[1]) if found[1] else UNLABELLED
+        label = label if labelled or str(label or "").strip() else UNLABELLED
         if problem := MORE_CELLS if any(record.get(None, ())) else _problem(text, label):
             bad.append(f"line {line} {problem}")
         else:
@@ -59,6 +66,16 @@ def read_rows(
     if bad:
         notes.append(f"{path.name}: {count(len(bad), 'row')} left out: {'; '.join(bad[:5])}{' …' if bad[5:] else '.'}")
     return rows
+
+
+def read_utf8(path: Path) -> str:
+    """The text of a file; CourseError where it can't be read or is in another encoding."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CourseError(f"{path} can't be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path} is not UTF-8 (save the file with that encoding).") from error
 
 
 def _problem(text, label) -> str:
@@ -84,20 +101,28 @@ def _column(path: Path, record: dict, asked: str | None, usual: tuple[str, ...],
     return found[0] if found else None
 
 
-def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
+def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict | str]]:
     before = csv.field_size_limit(LONGEST)
     start = 1
     try:
         mark = "\t" if path.suffix.lower() == ".tsv" else _separator(content)
         reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=mark, strict=True)
         start = reader.line_num + 1 if reader.fieldnames else 1
-        for record in reader:
+        while True:
+            try:
+                record = next(reader, None)
+            except csv.Error as error:
+                if "expected after" not in str(error):  # more than this row is unclear
+                    raise
+                record = OPEN_QUOTE
+            if record is None:
+                break
             yield start, record
             start = reader.line_num + 1
     except csv.Error as error:
         raise CourseError(
             f"{path.name}, line {start}: {error}. Is a quote not closed? A text that begins with a quote stands in quotes, "
-            f"its own quotes doubled; it has at most {LONGEST:,} characters."
+            f"its own doubled; it has at most {LONGEST:,} characters."
         ) from error
     finally:
         csv.field_size_limit(before)

@@ -13,6 +13,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from tl_helpers.data.cloze_batches import RowBatches
+from tl_helpers.data.rows import read_utf8
 from tl_helpers.errors import CourseError
 
 SHAPE = '{"data": [{"title": "…", "paragraphs": [{"context": "…", "qas": [{"id": "…", "question": "…", "answers": [{"text": "…", "answer_start": 0}]}]}]}]}'
@@ -34,11 +35,7 @@ def load_squad(path: Path | str) -> tuple[SpanQuestion, ...]:
     Raises CourseError that names the place in the file where something is missing, or an answer does not stand where it says.
     """
     try:
-        content = json.loads(Path(path).read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise CourseError(f"There is no file {path} that can be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise CourseError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8 in your editor.") from error
+        content = json.loads(read_utf8(Path(path)))
     except json.JSONDecodeError as error:
         raise CourseError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
     found = []

@@ -84,7 +84,8 @@ def load_text(
     By name: the standard test split; a seventh of the training documents (about 15 %) is cut off to choose by.
     By path: file.csv, .tsv or .jsonl, of which a quarter becomes the test set; or a folder with such files named train,
     test and perhaps val. Columns are found by their usual names (text, label …) where they are not given. A row that is
-    empty, not UTF-8 or without a label is an error that names it; with `skip_bad` it is left out and told in `.notes`.
+    empty, not UTF-8, without a label or wrongly cut into cells is an error that names it; with `skip_bad` it is left out and
+    told in `.notes`.
     Documents that occur twice stay together when a set is cut, and are told. A class of one document stays in train.
 
     Raises CourseError: a column is missing, a document is longer than a megabyte, there is one class only, or a class

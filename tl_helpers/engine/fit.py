@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..device import Hardware, pick_device, seed_everything
+from ..device import Hardware, home_of, out_of_memory, pick_device, seed_everything
 from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
 from . import checkpoint as files
@@ -81,12 +81,9 @@ def fit(
         run.result.ended = "interrupted"
         again = f" The same call goes on from {checkpoint}." if kept and kept.exists() else ""
         say(f"Stopped by you in epoch {run.epoch + 1}; the model knows what {run.epoch} epochs taught it.{again}")
-    except BaseException:
-        run.finish()
-        raise
     finally:
         progress.close()
-    run.finish()
+        run.finish()
     return run.result
 
 
@@ -106,6 +103,7 @@ class _Run:
         self.hardware, self.seed, self.phase, self.start = hardware, seed, phase, start
         self.steps = math.ceil(len(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
+        self.home = home_of(model)
         hardware.place(model)
         self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         if not len(train):
@@ -173,8 +171,10 @@ class _Run:
                 if self.average is not None:
                     self.average.update_parameters(self.model)
                 return seen
-            except torch.OutOfMemoryError:
-                pass  # the exception holds the tensors of this try; memory comes free only when it is gone
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+            # behind the `except`: the exception holds the tensors of this try, and memory comes free only when it is gone
             self._smaller_pieces([len(labels) for _, labels, _ in taken])
 
     def _gradient(self, taken: list[tuple], step: int) -> Tensor:
@@ -229,8 +229,8 @@ class _Run:
                 "One single image does not fit into the device's memory: take smaller images or TL_DEVICE=cpu."
             )
         self.pieces *= 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if self.hardware.device.type != "cpu":
+            getattr(torch, self.hardware.device.type).empty_cache()
         whole = f"The effective batch size stays {sum(sizes)}."
         say(f"Out of memory: batches are now computed in {self.pieces} pieces. {whole}")
 
@@ -253,9 +253,9 @@ class _Run:
         return over
 
     def finish(self) -> None:
-        """Leave the model with the chosen weights, in eval mode."""
+        """Leave the model with the chosen weights, in eval mode, on the device that it came from."""
         self.model.load_state_dict(self.best)
-        self.model.eval()
+        self.model.eval().to(self.home)
 
     def keep(self, file: TrainingFile) -> None:
         """Write all that the next epoch needs."""
@@ -289,7 +289,7 @@ class _Run:
             "settings": asdict(self.settings),
             "seed": self.seed,
             "phase": self.phase,
-            "start": self.start,
+            "weights it began from": self.start,
             "batches": len(self.train),
             "training data": getattr(self.train, "fingerprint", None),
             "validation data": getattr(self.val, "fingerprint", None),

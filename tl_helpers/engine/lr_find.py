@@ -57,22 +57,22 @@ def lr_find(
     if steps < 10:
         raise CourseError(f"A curve needs ten rates or more, steps={steps} were asked for.")
     hardware = hardware or pick_device()
-    hardware.place(model)
-    before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
-    asked = {parameter: parameter.grad for parameter in model.parameters()}
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        try:
-            seed_everything(seed)
-            rates, losses = _rise(model, train, groups, low, high, steps, hardware)
-        finally:
-            model.load_state_dict(before)
-            for module, training in modes.items():
-                module.training = training
-            for parameter, gradient in asked.items():
-                parameter.grad = gradient
-            random.setstate(states[0])
-            np.random.set_state(states[1])
+    with hardware.lend(model):
+        before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
+        asked = {parameter: parameter.grad for parameter in model.parameters()}
+        states = random.getstate(), np.random.get_state()
+        with torch.random.fork_rng():
+            try:
+                seed_everything(seed)
+                rates, losses = _rise(model, train, groups, low, high, steps, hardware)
+            finally:
+                model.load_state_dict(before)
+                for module, training in modes.items():
+                    module.training = training
+                for parameter, gradient in asked.items():
+                    parameter.grad = gradient
+                random.setstate(states[0])
+                np.random.set_state(states[1])
     if len(rates) < 10:
         raise CourseError(
             f"The loss exploded after {len(rates)} of {steps} rates from {low:.2g} on: begin lower, with low=…."

@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score, recall_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..device import Hardware
+from ..device import Hardware, out_of_memory
 from ..errors import CourseError
 
 
@@ -45,7 +45,9 @@ def logits_of(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
     try:
         with hardware.autocast():
             return model(hardware.send(inputs)).float().cpu()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
         if n < 2:
             raise CourseError(
                 "Not even one input fits into the device's memory: take smaller images, or TL_DEVICE=cpu."

@@ -1,7 +1,7 @@
 """Networks: backbones from one table, heads, what is frozen, what learns how fast."""
 
 from .backbones import Backbone, load_backbone
-from .freezing import freeze, train_mode, trainable_table, unfreeze, unfreeze_from
+from .freezing import freeze, freeze_batch_norm, has_counted, train_mode, trainable_table, unfreeze, unfreeze_from
 from .heads import Classifier, attach_head, build
 from .language_model import LanguageModel, language_model, perplexity
 from .layers import parameter_groups, summary_row
@@ -17,6 +17,8 @@ __all__ = [
     "attach_head",
     "build",
     "freeze",
+    "freeze_batch_norm",
+    "has_counted",
     "language_model",
     "load_backbone",
     "load_text_encoder",

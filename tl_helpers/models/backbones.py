@@ -1,5 +1,6 @@
 """A backbone: the part of a trained network that turns images into features, with its preprocessing inside."""
 
+import copy
 import math
 import re
 from collections import OrderedDict
@@ -87,7 +88,7 @@ class Backbone(Encoder):
             yield
         except (AssertionError, RuntimeError) as error:
             sides, size = tuple(images.shape[2:]), self.preprocess.size
-            if sides == (size, size) or isinstance(error, torch.OutOfMemoryError) or self._takes(sides):
+            if sides == (size, size) or re.search("CUDA|MPS|memory", str(error)) or self._takes(sides):
                 raise
             raise CourseError(
                 f"{self.name} does not take images of {sides[0]} x {sides[1]}; its weights expect {size} x {size}: say "
@@ -97,7 +98,7 @@ class Backbone(Encoder):
     def _takes(self, sides: tuple[int, int]) -> bool:
         try:
             with torch.no_grad():
-                self.body(next(self.body.parameters()).new_zeros(2, 3, *sides))
+                copy.deepcopy(self.body).eval()(next(self.body.parameters()).new_zeros(2, 3, *sides))
         except (AssertionError, RuntimeError):
             return False
         return True

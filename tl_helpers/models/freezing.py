@@ -60,6 +60,24 @@ def settle(module: nn.Module) -> nn.Module:
     return module
 
 
+def freeze_batch_norm(backbone: nn.Module) -> None:
+    """Freeze every batch norm: its scale and shift get no gradient, and its running statistics rest in training too.
+
+    A small batch of the target would otherwise replace statistics that were counted over a million images.
+    """
+    for norm in _batch_norms(backbone):
+        freeze(norm)
+
+
+def has_counted(backbone: nn.Module) -> bool:
+    """Whether its batch norms hold statistics of data; with random weights these are zeros and ones, and worth nothing."""
+    return any(norm.running_mean is not None and bool(norm.running_mean.any()) for norm in _batch_norms(backbone))
+
+
+def _batch_norms(backbone: nn.Module) -> list[nn.Module]:
+    return [module for module in backbone.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def parts(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
     """Every parameter of a model once, by part from stem to head, with its name in the model.
 

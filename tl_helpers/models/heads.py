@@ -147,8 +147,12 @@ def _conv_pool(backbone: Backbone, classes: int, hidden: int, dropout: float) ->
     return head
 
 
+def _is_as_published(backbone: Backbone) -> bool:
+    return not backbone.source.startswith(("random", "trained"))
+
+
 def _imagenet(backbone: Backbone) -> nn.Module:
-    trained = backbone.source != "random"
+    trained = _is_as_published(backbone)
     last = cut(backbone.row, whole_network(backbone.row, trained)[0])[1]
     if last is None or last.out_features != 1000:
         raise CourseError(f"{backbone.name} has no classifier of ImageNet's thousand classes; efficientnet_lite0 has.")
@@ -178,7 +182,7 @@ def _edges(backbone: Backbone) -> nn.Module:
             f"The edge head was trained with vgg16_edges and fits no other backbone, found {backbone.name}."
         )
     head = EdgeHead((64, 128, 256, 512, 512))
-    if backbone.source != "random":
+    if _is_as_published(backbone):
         import h5py
 
         with h5py.File(path_of(backbone.row.weights), "r") as file:

@@ -152,8 +152,8 @@ def read_ahead(reader: nn.Module, batches: Iterable, hardware: Hardware) -> list
     One dict a question, each tensor (n, …) without padding; states are kept as float16.
     """
     found = []
-    hardware.place(reader).eval()
-    with torch.inference_mode(), hardware.autocast():
+    reader.eval()
+    with hardware.lend(reader), torch.inference_mode(), hardware.autocast():
         for inputs, *_ in batches:
             places = {key: value.cpu() for key, value in reader.places(hardware.send(inputs)).items()}
             places |= {key: places[key].half() for key in ("place", "blank")}

@@ -40,8 +40,8 @@ def features(
     """
     size = max_tokens or size or default_size(backbone)
     hardware = hardware or pick_device()
-    hardware.place(backbone).eval()
-    hardware = quick_precision(backbone, size, hardware)
+    with hardware.lend(backbone.eval()):
+        hardware = quick_precision(backbone, size, hardware)
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images
     key = f"{versions} {backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
     reads = isinstance(backbone, TextEncoder)
@@ -54,7 +54,8 @@ def features(
     batches = looking_batches(backbone, images, size=size, batch_size=batch_size, hardware=hardware)
     # predict() checks labels against logits; features have no labels, so each row gets the label 0.
     unlabelled = ((inputs, torch.zeros_like(labels)) for inputs, labels, _ in batches)
-    found, _, _ = predict(backbone, unlabelled, hardware)
+    with hardware.lend(backbone):
+        found, _, _ = predict(backbone, unlabelled, hardware)
     found = batches.in_order(found) if reads else found
     with contextlib.suppress(CourseError):  # a full disk costs the next call its shortcut, not this one its work
         files.save(kept, {"features": found}, {"key": key[:300]})

@@ -83,7 +83,7 @@ def adapt_batch_norm(
             f"Statistics are something learnt: take them from the train part, not from a set of role {images.role!r}."
         )
     size, hardware = size or backbone.preprocess.size, hardware or pick_device()
-    adapted = hardware.place(copy.deepcopy(backbone)).eval()
+    adapted = copy.deepcopy(backbone).eval()
     norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or len(images) < 2:
         raise CourseError(
@@ -94,7 +94,7 @@ def adapt_batch_norm(
         norm.momentum = None  # torch then averages over all batches alike
         norm.train()
     batches = Batches(images, batch_size=min(batch_size, len(images)), size=size, shuffle=True, drop_last=True)
-    with torch.inference_mode():
+    with hardware.lend(adapted), torch.inference_mode():
         for inputs, _, _ in batches:
             adapted(hardware.send(inputs))
     return adapted.eval()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from ..device import Hardware, pick_device
 from ..engine.fit import fit
 from ..engine.settings import Settings
-from ..models import Classifier, freeze, parameter_groups, unfreeze, unfreeze_from
+from ..models import Classifier, freeze, freeze_batch_norm, has_counted, parameter_groups, unfreeze, unfreeze_from
 from .sets import default_size, learning_batches, looking_batches
-from .transfer import Result, decoded, freeze_batch_norm
+from .transfer import Result, decoded
 
 if TYPE_CHECKING:
     from ..data import ImageSet, TextSet
@@ -43,13 +43,15 @@ def gradual(
     result = Result(model, [], {}, train.classes, "gradual", sum(lengths), 0.0)
     result.made = {"data": train.name, "seed": seed, "batch_size": batch_size, "lr": lr, "rate_decay": rate_decay}
     result.made |= decoded(train) | {"hardware": hardware.line()}
+    rests = has_counted(model.backbone)
     unfreeze(model.head)
     for phase, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
         if stage is None:
             freeze(model.backbone)
         else:
             unfreeze_from(model, stage)
-            freeze_batch_norm(model.backbone)
+            if rests:
+                freeze_batch_norm(model.backbone)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)
         name = "head" if stage is None else f"from {stage}"
@@ -60,5 +62,7 @@ def gradual(
         result.val, result.ended = fitted.val or result.val, fitted.ended
         if fitted.ended == "interrupted":
             break
+    if model.backbone.source == "random":
+        model.backbone.source = f"trained here, last on {train.name}"
     result.seconds = time.perf_counter() - start
     return result

@@ -7,6 +7,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ class Trial:
     at: list[int] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
     pruned: bool = False
+    diverged: bool = False
     seconds: float | None = None  # None while it runs
 
 
@@ -59,7 +61,7 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The best of the trials that went to the end, of equals the first; None as long as there is none."""
-        whole = [trial for trial in self.trials if trial.seconds is not None and not trial.pruned]
+        whole = [trial for trial in self.trials if trial.seconds is not None and not (trial.pruned or trial.diverged)]
         return max(whole, key=lambda trial: trial.curve[-1], default=None)
 
     @property
@@ -160,29 +162,43 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
     for number, settings in enumerate(plan):
-        trial, asked, start = Trial(number, settings), study.ask(), time.perf_counter()
+        trial, asked = Trial(number, settings), study.ask()
         found.trials.append(trial)
         judge = partial(_judge, trial, asked, epochs, partial(watch, found))
-        try:
-            if number < len(kept):
-                for score in kept[number]["curve"]:
-                    judge({"score": score})
-            else:
-                _train(model, data, recipe, {"epochs": epochs, "seed": seed, **fixed, **settings, "each_epoch": judge})
-        except optuna.TrialPruned:
-            pass
-        except DivergedError:  # as bad as can be, and no reason to give up the others
-            _note(trial, asked, 0.0)
-        trial.pruned = len(trial.curve) < epochs
+        options = {"epochs": epochs, "seed": seed, **fixed, **settings, "each_epoch": judge}
+        known = kept[number] if number < len(kept) else None
+        _try(trial, judge, known, partial(_train, model, data, recipe, options))
         study.tell(asked, trial.curve[-1])
-        trial.seconds = kept[number]["seconds"] if number < len(kept) else time.perf_counter() - start
         watch(found)
-        if folder and number >= len(kept):
-            kept.append({"curve": trial.curve, "seconds": trial.seconds})
+        if folder and not known:
+            kept.append({"curve": trial.curve, "seconds": trial.seconds, "diverged": trial.diverged})
             write_atomically(Path(folder, "search.json"), json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
     if not found.best:
-        raise DivergedError(f"The loss became infinite in all {len(plan)} trials: put smaller rates into the space.")
+        wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
+        raise DivergedError(
+            f"No trial came to its end: {wild}, the others were pruned. Put smaller rates into the space."
+        )
     return found
+
+
+def _try(trial: Trial, judge: Callable[[dict], None], known: dict | None, train: Callable[[], None]) -> None:
+    """Train, or go through what is known of the trial; the pruner may end it, or a loss that becomes infinite."""
+    start = time.perf_counter()
+    try:
+        if known:
+            for score in known["curve"]:
+                judge({"score": score})
+        else:
+            train()
+    except optuna.TrialPruned:
+        trial.pruned = True
+    except DivergedError:  # as bad as can be, and no reason to give up the others
+        trial.diverged = True
+        with suppress(optuna.TrialPruned):
+            judge({"score": 0.0})
+    trial.diverged |= bool(known and known["diverged"])
+    trial.pruned &= not trial.diverged
+    trial.seconds = known["seconds"] if known else time.perf_counter() - start
 
 
 def _train(model: Classifier, data: "ImageSet", recipe: str, options: dict) -> None:
@@ -193,7 +209,9 @@ def _train(model: Classifier, data: "ImageSet", recipe: str, options: dict) -> N
 def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], Any], row: dict) -> None:
     """Note how good a trial is after one more epoch, and end it where the pruner says so."""
     score = row["score"] if "score" in row else row["val_accuracy"] - 1e-4 * row["val_loss"]
-    _note(trial, asked, score)
+    trial.at.append(len(trial.at) + 1)
+    trial.curve.append(score)
+    asked.report(score, len(trial.at))
     seen()
     if len(trial.at) < epochs and asked.should_prune():
         raise optuna.TrialPruned
@@ -205,12 +223,6 @@ def _check(data: "ImageSet", recipe: str, pruner: str) -> None:
             f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "
             f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
         )
-
-
-def _note(trial: Trial, asked: optuna.Trial, score: float) -> None:
-    trial.at.append(len(trial.at) + 1)
-    trial.curve.append(score)
-    asked.report(score, len(trial.at))
 
 
 def _kept(folder: Path | str | None, made: list) -> list[dict]:

@@ -18,7 +18,7 @@ from ..engine.metrics import measure
 from ..engine.progress import say
 from ..engine.settings import Settings
 from ..errors import CourseError
-from ..models import Classifier, build, freeze, parameter_groups, unfreeze
+from ..models import Classifier, build, freeze, freeze_batch_norm, has_counted, parameter_groups, unfreeze
 from ..models.text_encoders import TextEncoder
 from .features import features, quick_precision
 from .probe import probe
@@ -96,7 +96,7 @@ def transfer(
     Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
     start, hardware, folder = time.perf_counter(), hardware or pick_device(), Path(checkpoint) if checkpoint else None
-    probed = _begin(model, data, recipe, folder)
+    probed = _begin(model, data, recipe, folder, [seed, images, size or max_tokens])
     size = max_tokens or size or default_size(model.backbone)
     model.trained_size, model.class_names = size, data.classes
     hardware = _quick(model, recipe, size, hardware)
@@ -121,7 +121,8 @@ def _quick(model, recipe, size, hardware) -> Hardware:
     """bf16 for a transformer of texts where it pays; pictures train in fp32 on a CPU."""
     if not isinstance(model.backbone, TextEncoder) or recipe not in ("fine-tune", "lp-ft"):
         return hardware
-    return quick_precision(hardware.place(model).eval().backbone, size, hardware)
+    with hardware.lend(model):
+        return quick_precision(model.eval().backbone, size, hardware)
 
 
 def _peak(model, recipe, lr) -> float:
@@ -141,24 +142,34 @@ def decoded(data: "ImageSet | TextSet") -> dict:
     return {"side": data.images.shape[-1], "background": data.background} if hasattr(data, "images") else {}
 
 
-def _begin(model, data, recipe, folder) -> dict | None:
+def _begin(model, data, recipe, folder, more: list) -> dict | None:
     """Check what is given and note what the training begins from: its folder takes no other.
 
     Where this model was trained by the same call before, the folder knows how it goes on: then nothing is begun, and the
     row of its probe is given back, for the head has learnt since, and so has what it stands on.
     """
-    began = getattr(model, "began", {})
-    if folder and began.get("as") == (recipe, folder) and (folder / TRAINING).exists():
-        return began.get("probe")
     _check(model, data, recipe)
+    began, call = getattr(model, "began", {}), [recipe, folder and folder.resolve(), data.name, data.split.hash, *more]
+    if folder and began.get("call") == call and (folder / TRAINING).exists():
+        return began.get("probe")
+    _look_at_weights(model, recipe)
     source = model.backbone.source  # random weights are alike, drawn or drawn anew
     known = source if source == "random" or not folder else model.backbone.fingerprint
-    model.began = {"as": (recipe, folder), "from": f"{recipe} from {known}"}
+    rests = recipe != "scratch" and has_counted(model.backbone)
+    model.began = {"call": call, "from": f"{recipe} from {known}", "batch norm rests": rests}
     return None
 
 
-def _tell(model, recipe) -> None:
-    """Say what a reader may not expect of a model that is not fresh."""
+def _look_at_weights(model, recipe) -> None:
+    """Say what a reader may not expect of weights that are not fresh, or are fresh; refuse to call trained ones random."""
+    random = model.backbone.source == "random"
+    if recipe == "scratch" and not random:
+        raise CourseError(
+            f"The recipe 'scratch' starts from random weights, not from these ({model.backbone.source}). Make a model "
+            "anew: load_backbone(name, weights=None), or text_encoder(kind, tokenizer=…) for texts."
+        )
+    if recipe == "lp-ft" and random:
+        say("This backbone has random weights, so nothing is transferred: a control experiment, or a slip?")
     if getattr(model, "trained_size", None):
         say("This model has been trained before: it goes on from the weights that it has now, not from the source's.")
     elif recipe != "probe" and not all(parameter.requires_grad for parameter in model.parameters()):
@@ -196,7 +207,7 @@ def _all_layers(
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics where it has any."""
     common = {"size": model.trained_size, "hardware": hardware}
     unfreeze(model)
-    if result.recipe != "scratch":
+    if model.began["batch norm rests"]:
         freeze_batch_norm(model.backbone)
     train = learning_batches(model, parts["train"], augment, batch_size=batch_size, seed=seed, **common)
     val = looking_batches(model, parts["val"], batch_size=64, **common)
@@ -227,18 +238,6 @@ def _all_layers(
         model.backbone.source = f"trained from scratch on {result.made['data']}"
     result.history += fitted.history
     result.val, result.ended = fitted.val or result.val, fitted.ended
-
-
-def freeze_batch_norm(backbone: nn.Module) -> None:
-    """Freeze every batch norm: its scale and shift get no gradient, and its running statistics rest in training too.
-
-    A small batch of the target would otherwise replace statistics that were counted over a million images. One that has
-    counted nothing yet (random weights) keeps learning: its zeros and ones are no statistics.
-    """
-    for module in backbone.modules():
-        counts = isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
-        if counts and module.running_mean.any():
-            freeze(module)
 
 
 def save_model(result: Result, path: Path) -> None:
@@ -283,9 +282,3 @@ def _check(model: nn.Module, data: "ImageSet", recipe: str) -> None:
     outputs = model.spec.get("classes")
     if outputs != len(data.classes):
         raise CourseError(f"The head has {outputs} outputs, {data.name} has {len(data.classes)} classes.")
-    _tell(model, recipe)
-    random = model.backbone.source == "random"
-    if recipe == "scratch" and not random:
-        raise CourseError("The recipe 'scratch' starts from random weights: load_backbone(name, weights=None).")
-    if recipe == "lp-ft" and random:
-        say("This backbone has random weights, so nothing is transferred: a control experiment, or a slip?")
