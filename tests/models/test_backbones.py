@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as V
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError
+from tl_helpers.models import pooling
 from tl_helpers.models.table import TABLE
 
 
@@ -223,3 +224,12 @@ def test_the_fingerprint_knows_the_preprocessing(lite0):
     assert again.fingerprint == lite0.fingerprint
     again.preprocess = dataclasses.replace(again.preprocess, bgr=True)
     assert again.fingerprint != lite0.fingerprint
+
+
+def test_where_a_device_pools_only_what_divides_the_rest_goes_by_the_cpu(monkeypatch):
+    image = torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)
+    alexnet = tl.load_backbone("alexnet", weights=None).eval()  # pools 2 x 2 to 6 x 6
+    expected, seen = alexnet(image), []
+    monkeypatch.setattr(pooling, "_refuses", lambda device: seen.append(device) or True)
+    assert torch.equal(alexnet(image), expected) and seen == [torch.device("cpu")]
+    assert torch.equal(pooling.pool(torch.ones(1, 2, 6, 6), 3), torch.ones(1, 2, 3, 3))

@@ -15,6 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from ..errors import CourseError
 from .encoder import Encoder
+from .pooling import pool_anywhere
 from .small import BODIES
 from .table import Preprocess, Row, find_row
 from .weights import read_into, weights_file
@@ -39,7 +40,7 @@ class Backbone(Encoder):
         super().__init__()
         self.row, self.name, self.source, self.licence = row, row.name, source, row.licence
         self.preprocess: Preprocess = row.preprocess
-        self.body = body
+        self.body = pool_anywhere(body)
         self.register_buffer("mean", torch.tensor(row.preprocess.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(row.preprocess.std).view(1, 3, 1, 1), persistent=False)
         self._maps = row.maps

@@ -6,8 +6,9 @@ backbones of them: `load_backbone("small_cnn", weights=None)`.
 
 import timm
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
+
+from .pooling import pool
 
 
 def small_cnn() -> nn.Sequential:
@@ -64,7 +65,7 @@ class _Rows(nn.Module):
         self.embed = nn.Linear(3 * 16, 128)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.embed(F.adaptive_avg_pool2d(x, (x.shape[2], 16)).permute(0, 2, 1, 3).flatten(2))
+        return self.embed(pool(x, (x.shape[2], 16)).permute(0, 2, 1, 3).flatten(2))
 
 
 class _States(nn.GRU):
