@@ -217,7 +217,9 @@ def test_a_trained_model_is_back_on_the_device_that_it_came_from():
             return super().to(*where, **how)
 
     fit(Recorder(4, 3), loader(), loader(), Settings(1), hardware=CPU)
-    assert moves[-1] == (torch.device("cpu"),) and len(moves) == 3
+    assert (
+        moves[-1] == (torch.device("cpu"),) and len(moves) == 6
+    )  # there and back, and once more to look at validation
 
 
 def test_a_wrong_label_is_found_in_any_batch():

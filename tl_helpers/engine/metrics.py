@@ -22,11 +22,11 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
 
     In the order of the set, where batches are sorted by length and know it (`in_order`).
 
-    The model is put into eval mode and left there; no gradient is kept.
+    The model is put into eval mode and left there, on the device that it came from; no gradient is kept.
     """
     model.eval()
     gathered = []
-    with torch.inference_mode():
+    with hardware.lend(model), torch.inference_mode():
         for batch in batches:
             inputs, labels, weights = unpack(batch)
             gathered.append((logits_of(model, inputs, len(labels), hardware), labels, weights))

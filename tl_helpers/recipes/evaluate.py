@@ -77,8 +77,7 @@ def evaluate(
     size = max_tokens or size or default_size(model)
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
     batches = partial(looking_batches, model, images, batch_size=batch_size, size=size, hardware=hardware)
-    with hardware.lend(model):
-        seen = [predict(model, batches(augment=look, seed=k), hardware) for k, look in enumerate(looks)]
+    seen = [predict(model, batches(augment=look, seed=k), hardware) for k, look in enumerate(looks)]
     if not seen:
         raise CourseError("tta is an empty list: give it at least one transform, or leave it out.")
     logits, labels, _ = seen[0]

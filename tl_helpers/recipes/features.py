@@ -54,8 +54,7 @@ def features(
     batches = looking_batches(backbone, images, size=size, batch_size=batch_size, hardware=hardware)
     # predict() checks labels against logits; features have no labels, so each row gets the label 0.
     unlabelled = ((inputs, torch.zeros_like(labels)) for inputs, labels, _ in batches)
-    with hardware.lend(backbone):
-        found, _, _ = predict(backbone, unlabelled, hardware)
+    found, _, _ = predict(backbone, unlabelled, hardware)
     found = batches.in_order(found) if reads else found
     with contextlib.suppress(CourseError):  # a full disk costs the next call its shortcut, not this one its work
         files.save(kept, {"features": found}, {"key": key[:300]})
