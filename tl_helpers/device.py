@@ -195,8 +195,8 @@ def _computes(kind: str) -> bool:
     """Whether a sum comes out: torch's builds leave out cards that are too old, and see them all the same."""
     try:
         return float(torch.ones(1, device=kind) + 1) == 2
-    except RuntimeError:
-        return False
+    except RuntimeError as error:
+        return out_of_memory(error)  # another process fills it
 
 
 def _best() -> str:

@@ -174,7 +174,7 @@ def finetune(split: int) -> Iterator[dict]:
             tests[chosen] = tl.evaluate(fresh, data.test).accuracy
         row = {"pruner": pruner, "epochs": found.spent, "trials": len(found.trials), "best": found.best.settings}
         row |= {
-            "whole": sum(not trial.pruned for trial in found.trials),
+            "whole": sum(not (trial.pruned or trial.diverged) for trial in found.trials),
             "val": found.best.curve[-1],
             "test": tests[chosen],
         }

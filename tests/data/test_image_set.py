@@ -49,7 +49,7 @@ def test_parts_know_their_role_and_have_no_parts():
     with pytest.raises(CourseError, match="'train' part"):
         _ = items.train.test
     bare = small(split=None)
-    with pytest.raises(CourseError, match=r"small has no split, so no \.train\. Give it one: .*split=make_split"):
+    with pytest.raises(CourseError, match=r"small has no split, so no \.train\. Give it one .*split=make_split"):
         _ = bare.train
     assert len(dataclasses.replace(bare, split=make_split(bare.labels)).test) == len(items.test)
 

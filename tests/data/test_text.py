@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tl_helpers.data import TEXTS, TextSet, load, near_duplicates
+from tl_helpers.data.rows import read_rows
 from tl_helpers.data.text import load_text
 from tl_helpers.errors import CourseError
 
@@ -213,3 +214,17 @@ def test_a_quote_in_the_middle_of_a_text_costs_its_row_only(tmp_path):
     with pytest.raises(CourseError, match=r"line 26 goes on behind the quote"):
         load(path)
     assert len(load(path, skip_bad=True)) == 24
+    rows = [*some_rows(2), '"so" a,grain', '"so" b,grain', *some_rows(22), "no label,"]
+    with pytest.raises(CourseError, match=r"line 4 goes on.*\(3 such rows"):
+        load(a_file(tmp_path / "lines.csv", rows))
+    told = load(tmp_path / "lines.csv", skip_bad=True).notes[0]
+    assert "line 5 goes on" in told and "line 28 has no label" in told  # lines of the file, whatever came before
+    rows = [*some_rows(), '"he said "yes"', 'and left for ""Rome"",grain']
+    with pytest.raises(CourseError, match="Is a quote not closed"):  # nobody knows where this text ends
+        load(a_file(tmp_path / "torn.csv", rows), skip_bad=True)
+
+
+def test_labels_may_be_numbers_and_nought_is_one(tmp_path):
+    path = tmp_path / "numbers.jsonl"
+    path.write_text("\n".join(json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(4)), "utf-8")
+    assert {row.label for row in read_rows(path, (None, None), False, [], labelled=False)} == {"0", "1"}

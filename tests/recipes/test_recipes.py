@@ -255,6 +255,12 @@ def test_a_folder_belongs_to_one_beginning_and_a_call_again_repeats_nothing(emoj
     capsys.readouterr()
     again = tl.transfer(model, emoji, "lp-ft", **how)
     assert again.history == first.history and again.val == first.val and capsys.readouterr().out == ""
+    with pytest.raises(CourseError, match="of this model by another call"):
+        tl.transfer(model, emoji, "lp-ft", seed=1, **how)
+    assert tl.transfer(model, emoji, "lp-ft", **how).val == first.val  # and nothing is lost by it
+    for part in (emoji.train, dataclasses.replace(emoji, split=None)):
+        with pytest.raises(CourseError, match=r"belong to the whole|has no split"):
+            tl.transfer(classifier(), part, "probe")
     with pytest.raises(CourseError, match="weights it began from"):
         tl.transfer(classifier(), emoji, "fine-tune", **how)
     other = classifier()

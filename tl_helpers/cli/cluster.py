@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tl_helpers.cli.texts import add_columns
 from tl_helpers.cli.train import told, whole_number
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import CourseError, count
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
 ON_MAP = 2000  # rows a map shows, at most
@@ -136,7 +136,11 @@ def read_texts(file: Path, arguments: argparse.Namespace):
         columns = arguments.text_column, arguments.label_column
         rows = read_rows(file, columns, arguments.skip_bad, notes, labelled=False)
     texts, labels, names = zip(*rows, strict=True) if rows else ((), (), ())
-    labels = labels if UNLABELLED not in labels else (UNLABELLED,) * len(rows)
+    if UNLABELLED in labels and len(set(labels)) > 1:
+        notes.append(
+            f"{count(labels.count(UNLABELLED), 'row')} without a label: the labels of the others are not used."
+        )
+        labels = (UNLABELLED,) * len(rows)
     classes = tuple(sorted(set(labels))) or (UNLABELLED,)
     numbers = torch.tensor([classes.index(label) for label in labels], dtype=torch.int64)
     return TextSet(file.name, texts, numbers, classes, names, notes=tuple(notes))

@@ -70,7 +70,7 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
     made = state["made"]
     for file in files:
         spread = (
-            sorted(file.parent.glob(file.name)) if set("*?") & set(file.name) else []
+            sorted(file.parent.glob(file.name)) if set("*?") & set(file.name) and not file.exists() else []
         )  # Windows' shells leave it to us
         inside = files_below(file) if file.is_dir() else spread or [file]
         if not inside:

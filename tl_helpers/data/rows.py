@@ -51,7 +51,7 @@ def read_rows(
             _column(path, record, *which) for which in zip(columns, USUAL, NAMES, (True, labelled), strict=True)
         ]
         text, label = record.get(found[0]), record.get(found[1]) if found[1] else UNLABELLED
-        label = label if labelled or str(label or "").strip() else UNLABELLED
+        label = label if labelled or str("" if label is None else label).strip() else UNLABELLED
         if problem := MORE_CELLS if any(record.get(None, ())) else _problem(text, label):
             bad.append(f"line {line} {problem}")
         else:
@@ -106,19 +106,21 @@ def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict | str]]:
     start = 1
     try:
         mark = "\t" if path.suffix.lower() == ".tsv" else _separator(content)
-        reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=mark, strict=True)
+        lines = list(io.StringIO(content, newline=""))
+        reader = csv.DictReader(lines, delimiter=mark, strict=True)
         start = reader.line_num + 1 if reader.fieldnames else 1
         while True:
             try:
                 record = next(reader, None)
             except csv.Error as error:
-                if "expected after" not in str(error):  # more than this row is unclear
+                quotes = sum(line.count('"') for line in lines[start - 1 : reader.reader.line_num])
+                if "expected after" not in str(error) or quotes % 2:  # then more than this row is unclear
                     raise
                 record = OPEN_QUOTE
             if record is None:
                 break
             yield start, record
-            start = reader.line_num + 1
+            start = reader.reader.line_num + 1
     except csv.Error as error:
         raise CourseError(
             f"{path.name}, line {start}: {error}. Is a quote not closed? A text that begins with a quote stands in quotes, "

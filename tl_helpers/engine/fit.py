@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -67,22 +68,21 @@ def fit(
     _refuse_test(train, val)
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
     kept = TrainingFile(checkpoint) if checkpoint else None
-    if kept and kept.exists():
-        run.restore(kept)
-    progress = Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)
     try:
-        while run.epoch < settings.epochs and not run.patience_is_over():
-            run.one_epoch(progress)
-            if kept:
-                run.keep(kept)
-            if each_epoch:
-                each_epoch(run.result.history[-1])
+        if kept and kept.exists():
+            run.restore(kept)
+        with closing(Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)) as progress:
+            while run.epoch < settings.epochs and not run.patience_is_over():
+                run.one_epoch(progress)
+                if kept:
+                    run.keep(kept)
+                if each_epoch:
+                    each_epoch(run.result.history[-1])
     except KeyboardInterrupt:
         run.result.ended = "interrupted"
         again = f" The same call goes on from {checkpoint}." if kept and kept.exists() else ""
         say(f"Stopped by you in epoch {run.epoch + 1}; the model knows what {run.epoch} epochs taught it.{again}")
     finally:
-        progress.close()
         run.finish()
     return run.result
 
@@ -103,14 +103,14 @@ class _Run:
         self.hardware, self.seed, self.phase, self.start = hardware, seed, phase, start
         self.steps = math.ceil(len(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
-        self.home = home_of(model)
-        hardware.place(model)
-        self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         if not len(train):
             raise CourseError("There is no batch to train on: the set is empty, or smaller than one (drop_last).")
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
+        self.home = home_of(model)
+        hardware.place(model)
+        self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
         self.optimiser = torch.optim.AdamW(
             [{key: value for key, value in group.items() if key != "name"} for group in groups],

@@ -36,6 +36,7 @@ def gradual(
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": size or default_size(model), "hardware": hardware}
     model.trained_size, model.class_names = common["size"], train.classes
+    unfreeze(model)  # for the batches to know which batch norms will learn
     batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed, **common)
     looks = looking_batches(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
@@ -62,7 +63,7 @@ def gradual(
         result.val, result.ended = fitted.val or result.val, fitted.ended
         if fitted.ended == "interrupted":
             break
-    if model.backbone.source == "random":
+    if model.backbone.source == "random" and any(row["phase"] != "head" for row in result.history):
         model.backbone.source = f"trained here, last on {train.name}"
     result.seconds = time.perf_counter() - start
     return result

@@ -196,7 +196,7 @@ def _try(trial: Trial, judge: Callable[[dict], None], known: dict | None, train:
         trial.diverged = True
         with suppress(optuna.TrialPruned):
             judge({"score": 0.0})
-    trial.diverged |= bool(known and known["diverged"])
+    trial.diverged |= bool(known and known.get("diverged"))
     trial.pruned &= not trial.diverged
     trial.seconds = known["seconds"] if known else time.perf_counter() - start
 

@@ -96,7 +96,7 @@ def transfer(
     Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
     start, hardware, folder = time.perf_counter(), hardware or pick_device(), Path(checkpoint) if checkpoint else None
-    probed = _begin(model, data, recipe, folder, [seed, images, size or max_tokens])
+    probed = _begin(model, data, recipe, folder, [seed, images, max_tokens or size])
     size = max_tokens or size or default_size(model.backbone)
     model.trained_size, model.class_names = size, data.classes
     hardware = _quick(model, recipe, size, hardware)
@@ -149,9 +149,15 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
     row of its probe is given back, for the head has learnt since, and so has what it stands on.
     """
     _check(model, data, recipe)
-    began, call = getattr(model, "began", {}), [recipe, folder and folder.resolve(), data.name, data.split.hash, *more]
-    if folder and began.get("call") == call and (folder / TRAINING).exists():
-        return began.get("probe")
+    place, began = folder and folder.resolve(), getattr(model, "began", {})
+    what = len(data.train), data.name, data.split.hash  # a part, or a set without a split, has no .train and says so
+    call = [place, recipe, *what, *more[:-1], more[-1] or default_size(model.backbone)]
+    if folder and began.get("call", [None])[0] == place and (folder / TRAINING).exists():
+        if began["call"] == call:
+            return began.get("probe")
+        raise CourseError(
+            f"{folder} holds a training of this model by another call: give this one a folder of its own."
+        )
     _look_at_weights(model, recipe)
     source = model.backbone.source  # random weights are alike, drawn or drawn anew
     known = source if source == "random" or not folder else model.backbone.fingerprint

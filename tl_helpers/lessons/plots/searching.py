@@ -12,12 +12,13 @@ def draw_trials(found, title: str = "", note: str = "") -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 5))
     best = found.best
     for trial in found.trials:
-        colour, order = (QUIET, 1) if trial.pruned else (PALETTE[0], 2)
+        early = trial.pruned or trial.diverged
+        colour, order = (QUIET, 1) if early else (PALETTE[0], 2)
         if trial is best:
             colour, order = PALETTE[1], 3
-        style = {"color": colour, "zorder": order, "alpha": 0.5 if trial.pruned else 0.9}
+        style = {"color": colour, "zorder": order, "alpha": 0.5 if early else 0.9}
         axes.plot(trial.at, trial.curve, marker="o", markersize=5, linewidth=4 if trial is best else 1.5, **style)
-        if trial.pruned:
+        if early:
             axes.plot(trial.at[-1], trial.curve[-1], marker="x", markersize=11, markeredgewidth=2.5, **style)
     legend = ["pruned", "to the end", "chosen"]
     for name, colour, marker in zip(legend, (QUIET, PALETTE[0], PALETTE[1]), "xoo", strict=True):
