@@ -36,11 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     model, state = load_model(arguments.checkpoint)
     reads = isinstance(model.backbone, TextEncoder)
     files = arguments.files
-    if (len(files) > 1 or [file for file in files if file.suffix.lower() != ".txt"]) if reads else not files:
-        what = (
-            "texts: give one .txt, or nothing and a document a line on stdin" if reads else "pictures: name their files"
-        )
-        raise CourseError(f"{arguments.checkpoint} is a model of {what}.")
+    if reads and [file.suffix.lower() for file in files] not in ([], [".txt"]):
+        raise CourseError(f"{arguments.checkpoint} is a model of texts: give one .txt, or a document a line on stdin.")
+    if not reads and not files:
+        raise CourseError(f"{arguments.checkpoint} is a model of pictures: name their files.")
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
     items = _documents(*files, unread=unread) if reads else _pictures(files, state, unread)
@@ -69,10 +68,10 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
 
     made = state["made"]
     for file in files:
-        spread = (
-            sorted(file.parent.glob(file.name)) if set("*?") & set(file.name) and not file.exists() else []
-        )  # Windows' shells leave it to us
-        inside = files_below(file) if file.is_dir() else spread or [file]
+        if file.is_dir():
+            inside = files_below(file)
+        else:  # Windows' shells leave it to us what *.png stands for
+            inside = [file] if file.exists() else sorted(file.parent.glob(file.name)) or [file]
         if not inside:
             unread.append(f"{file} is a folder without a picture.")
         for one in inside:
@@ -86,9 +85,8 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
 def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple[int, str]]:
     """(number, text) of each line of the file, or of stdin, that holds a text."""
     try:
-        lines = (
-            file.read_bytes().splitlines() if file else sys.stdin.buffer
-        )  # the terminal's encoding is not the files'
+        # bytes: the terminal's encoding is not the files'
+        lines = file.read_bytes().splitlines() if file else sys.stdin.buffer
     except OSError as error:
         raise CourseError(f"{file} can't be read ({error.strerror}).") from error
     number = 0
