@@ -46,17 +46,33 @@ def test_placing_changes_the_layout_and_sending_keeps_dicts():
 def test_bf16_is_measured_once_and_never_under_ci(monkeypatch, tmp_path):
     measured = []
     monkeypatch.setattr(device, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(device, "_measure_bf16", lambda forward: measured.append(1) or 2.0)
+    monkeypatch.setattr(device, "_measure_bf16", lambda forward: measured.append(forward) or 2.0)
     monkeypatch.setenv("CI", "1")
     hardware = device.pick_device("cpu")
     assert device.for_extraction(hardware, "a use", None).precision == "fp32" and not measured
     monkeypatch.delenv("CI")
     assert device.for_extraction(hardware, "a use", None).precision == "bf16"
-    assert device.for_extraction(hardware, "a use", None).precision == "bf16" and len(measured) == 1
+    assert device.for_extraction(hardware, "a use", None).precision == "bf16"
+    assert len(measured) == 2 and measured[1] is None  # a product of matrices first, then the pass
     monkeypatch.setattr(device, "_measure_bf16", lambda forward: 1.1)  # too little to pay
     assert device.for_extraction(hardware, "another use", None).precision == "fp32"
     assert device.for_extraction(device.pick_device("cpu", deterministic=True), "a use", None).precision == "fp32"
     device.pick_device("cpu")  # and leaves torch as it was
+
+
+def test_a_pass_is_not_waited_for_where_bf16_is_emulated(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "cache_dir", lambda: tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    clock = [0.0]
+    monkeypatch.setattr(device.time, "perf_counter", lambda: clock[0])
+
+    class Matrix:  # a product that takes sixty times as long in bf16
+        def __matmul__(self, other):
+            clock[0] += 60.0 if torch.is_autocast_enabled("cpu") else 1.0
+
+    monkeypatch.setattr(device.torch, "ones", lambda *shape: Matrix())
+    hardware = device.for_extraction(device.pick_device("cpu"), "a use", lambda: pytest.fail("minutes of waiting"))
+    assert hardware.precision == "fp32" and list(device.bf16_gains().values()) == [0.02]
 
 
 def test_the_measurement_says_how_many_times_as_fast_bf16_is(monkeypatch):

@@ -4,14 +4,14 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from tl_helpers.data.cloze import load_cloze
-from tl_helpers.data.cloze_batches import ClozeBatches, pieces_encoder, words_encoder
+from tl_helpers.data.cloze import load_cloze, load_tales
+from tl_helpers.data.cloze_batches import ClozeBatches, MaskedBatches, guess_encoder, pieces_encoder, words_encoder
 from tl_helpers.data.tokens import minilm_tokenizer
 from tl_helpers.device import pick_device
 from tl_helpers.engine.fit import fit
-from tl_helpers.engine.metrics import predict
+from tl_helpers.engine.metrics import measure, predict
 from tl_helpers.engine.settings import Settings
-from tl_helpers.models.reader import AttentionSum, PieceReader, SpanReader, WordReader, read_ahead
+from tl_helpers.models.reader import AttentionSum, PieceReader, SpanReader, WordGuesser, WordReader, read_ahead
 
 
 def small_bert():
@@ -57,7 +57,8 @@ def test_the_candidates_are_marked_in_their_order_and_distances_fall_to_one(part
 def readers(part, pieces):
     torch.manual_seed(0)
     encode, size = words_encoder(part)
-    return [(WordReader(size), encode), (PieceReader(small_bert()), pieces)]
+    guesser = WordGuesser(small_bert()), guess_encoder(minilm_tokenizer())
+    return [(WordReader(size), encode), (PieceReader(small_bert()), pieces), guesser]
 
 
 def test_padding_changes_no_score(part, pieces):
@@ -92,6 +93,70 @@ def test_a_long_query_keeps_its_blank():
     long = replace(question, query=("word",) * 300 + question.query + ("word",) * 300)
     row = pieces_encoder(minilm_tokenizer())(long)
     assert row["input_ids"].shape[1] <= 256 and (row["input_ids"] == 103).any(1).all()
+
+
+def test_a_guess_is_asked_for_at_the_end_of_what_has_room(part):
+    from dataclasses import replace
+
+    tokenizer = minilm_tokenizer()
+    question = part.questions[0]
+    words = [word for sentence in (*question.context, question.query) for word in sentence]
+    whole = [
+        i
+        for word in words
+        for i in ([103] if word == "_____" else tokenizer.encode(word, add_special_tokens=False).ids)
+    ]
+    row = guess_encoder(tokenizer)(question)
+    assert row["input_ids"].tolist() == [101, *whole[-126:], 102]
+    assert [tokenizer.id_to_token(i) for i in row["offered"].tolist()] == list(question.candidates)
+    short = replace(question, context=question.context[-1:])
+    rows = [guess_encoder(tokenizer, max_pieces=n)(short)["input_ids"].tolist() for n in (256, 512)]
+    assert rows[0] == rows[1] == [101, *whole[2 - len(rows[0]) :], 102]  # all there is, and no more
+    long = replace(question, query=("word",) * 300 + question.query + ("word",) * 300)
+    cut = guess_encoder(tokenizer)(long)["input_ids"]
+    assert len(cut) == 128 and (cut == 103).sum() == 1
+
+
+def test_a_hidden_word_is_one_mask_and_its_first_piece_the_label():
+    tokenizer, tales = minilm_tokenizer(), load_tales()[:3]
+    batches = MaskedBatches(tales, tokenizer, words=50, masks=10, batch_size=4, seed=1)
+    first = list(batches)
+    batches.set_epoch(0)
+    again, other = list(batches), list(batches)
+    assert len(batches) == len(first) and sum(len(x["input_ids"]) for x, *_ in first) == batches.n
+    text = " ".join(word for tale in tales for sentence in tale.sentences for word in sentence)
+    everything = tokenizer.encode(text, add_special_tokens=False).ids
+    held = {tuple(everything[i : i + 5]) for i in range(len(everything))}
+    for (inputs, labels, weights), (same, same_labels, _) in zip(first, again, strict=True):
+        ids = inputs["input_ids"]
+        assert torch.equal(ids, same["input_ids"]) and torch.equal(labels, same_labels)
+        assert ((ids == 103).sum(1) == 10).all() and len(labels) == len(weights) == 10 * len(ids)
+        filled = ids.clone()
+        filled[ids == 103] = labels
+        rows = [[i for i in row if i > 102] for row in filled.tolist()]  # without [PAD], [CLS], [SEP]
+        found = [tuple(row[i : i + 5]) in held for row in rows for i in range(len(row) - 4)]
+        assert sum(found) > 0.8 * len(found)  # all but where a word of several pieces was hidden
+    assert not torch.equal(first[0][1], other[0][1])
+
+
+def test_a_guesser_scores_masks_in_order_and_learns_from_hidden_words(part):
+    torch.manual_seed(0)
+    tokenizer, model = minilm_tokenizer(), WordGuesser(small_bert())
+    hidden = MaskedBatches(load_tales()[:2], tokenizer, words=50, masks=10, batch_size=4)
+    inputs, labels, _ = next(iter(hidden))
+    with torch.no_grad():
+        logits = model(inputs)
+        assert logits.shape == (len(labels), 30522)
+        alone = torch.cat([model({"input_ids": row[None]}) for row in inputs["input_ids"]])
+        assert torch.allclose(logits, alone, atol=1e-4)
+        asked, *_ = next(iter(ClozeBatches(part, guess_encoder(tokenizer), batch_size=3)))
+        said = model(asked)
+        assert said.shape == (3, 10)
+        assert torch.equal(said, model({"input_ids": asked["input_ids"]}).gather(1, asked["offered"]))
+    val = ClozeBatches(part, guess_encoder(tokenizer))
+    result = fit(model, hidden, val, Settings(epochs=2, lr=1e-2), hardware=pick_device("cpu"))
+    assert result.history[1]["train_loss"] < result.history[0]["train_loss"]
+    assert result.val == measure(*predict(model, val, pick_device("cpu")))  # of the ten offered, not of the vocabulary
 
 
 def test_kept_states_give_the_same_answers(part, pieces):

@@ -1,14 +1,16 @@
-"""Cloze questions as numbers: as words for a reader of our own, as word pieces in chunks for a pretrained one; and batches."""
+"""Cloze questions as numbers: words for a reader of our own, word pieces for a pretrained one, in chunks or with a mask to fill."""
 
 import collections
-from collections.abc import Callable, Iterator
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from tl_helpers.data.cloze import BLANK, ClozeSet, Question
+from tl_helpers.data.cloze import BLANK, ClozeSet, Question, Tale
 from tl_helpers.errors import CourseError
 
 Encoder = Callable[[Question], dict[str, Tensor]]
@@ -44,20 +46,10 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
     the blank are kept, of a sentence longer than a chunk its beginning.
     """
     cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
-    known: dict[str, list[int]] = {}
-
-    def pieces(word: str) -> list[int]:
-        if word not in known:
-            known[word] = tokenizer.encode(word, add_special_tokens=False).ids
-        return known[word]
+    pieces = _word_pieces(tokenizer)
 
     def encode(question: Question) -> dict[str, Tensor]:
-        before, after = (
-            [piece for word in part for piece in pieces(word)]
-            for part in (question.query[: question.blank], question.query[question.blank + 1 :])
-        )
-        start = max(0, len(before) - max(longest_query // 2, longest_query - len(after)))
-        query = [*[cls, *before[start:], mask, *after][: longest_query + 2], sep]
+        query = [cls, *_query(question, pieces, mask, longest_query), sep]
         own = {word: k for k, word in enumerate(question.candidates, 1)}
         chunks, room = [], max_pieces - len(query) - 1
         for s, sentence in enumerate(question.context):
@@ -75,6 +67,85 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
         return found | {"blank": torch.tensor(query.index(mask))}
 
     return encode
+
+
+def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: int = 96) -> Encoder:
+    """An encoder to BERT's word pieces for a `WordGuesser`: the query, its blank a [MASK], and what stands before it.
+
+    It gives {"input_ids": int64 (t,), "offered": int64 (10,)}: `[CLS] end of the context, query with [MASK] [SEP]`, at most
+    `max_pieces`, and the first piece of each candidate. A longer query is cut as by `pieces_encoder`.
+    """
+    cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
+    pieces = _word_pieces(tokenizer)
+
+    def encode(question: Question) -> dict[str, Tensor]:
+        query = _query(question, pieces, mask, longest_query)
+        context = [piece for sentence in question.context for word in sentence for piece in pieces(word)]
+        row = [cls, *context[max(0, len(context) + len(query) + 2 - max_pieces) :], *query, sep]
+        offered = [pieces(word)[0] for word in question.candidates]
+        return {"input_ids": torch.tensor(row), "offered": torch.tensor(offered)}
+
+    return encode
+
+
+def _word_pieces(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+    return functools.cache(lambda word: tokenizer.encode(word, add_special_tokens=False).ids)
+
+
+def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, longest: int) -> list[int]:
+    """The query's pieces with `mask` at the blank; of more than `longest` those about the blank."""
+    before, after = (
+        [piece for word in part for piece in pieces(word)]
+        for part in (question.query[: question.blank], question.query[question.blank + 1 :])
+    )
+    start = max(0, len(before) - max(longest // 2, longest - len(after)))
+    return [*before[start:], mask, *after][: longest + 1]
+
+
+class MaskedBatches:
+    """Tales with words hidden, for `fit` of a `WordGuesser`: ({"input_ids": int64 (b, t)}, labels int64 (b * masks,), weights).
+
+    A row is so many words and punctuation marks of a tale; in each epoch, by (seed, epoch), it begins elsewhere and other words
+    are hidden. A hidden word is one [MASK], however many pieces it has, and its label is the first of them.
+    """
+
+    role = "train"
+
+    def __init__(self, tales: Iterable[Tale], tokenizer: Tokenizer, *, words=100, masks=20, batch_size=16, seed=0):
+        self.tales = [[word for sentence in tale.sentences for word in sentence] for tale in tales]
+        self.words, self.masks, self.batch_size, self.seed, self._epoch = words, masks, batch_size, seed, 0
+        self.n = sum(len(tale) // words for tale in self.tales)
+        self._pieces = _word_pieces(tokenizer)
+        self._marks = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
+        what = (self.tales, words, masks, batch_size, seed)
+        self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch's."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        rng, rows = np.random.default_rng([self.seed, self._epoch]), []
+        self._epoch += 1
+        for tale in self.tales:
+            start = int(rng.integers(len(tale) % self.words + 1))
+            rows += [tale[i : i + self.words] for i in range(start, len(tale) - self.words + 1, self.words)]
+        order = rng.permutation(self.n)
+        for first in range(0, self.n, self.batch_size):
+            ids, labels = zip(*(self._hide(rows[i], rng) for i in order[first : first + self.batch_size]), strict=True)
+            yield {"input_ids": pad(ids)}, torch.cat(labels), torch.ones(len(ids) * self.masks)
+
+    def _hide(self, words: list[str], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        cls, sep, mask = self._marks
+        hidden = np.sort(
+            rng.choice([i for i, word in enumerate(words) if word[0].isalpha()], self.masks, replace=False)
+        )
+        labels = [self._pieces(words[i])[0] for i in hidden]
+        row = [[mask] if i in hidden else self._pieces(word) for i, word in enumerate(words)]
+        return torch.tensor([cls, *(piece for word in row for piece in word), sep]), torch.tensor(labels)
 
 
 class RowBatches:

@@ -1,4 +1,4 @@
-"""Readers: attention summed over the places where a candidate stands (Kadlec et al., 2016), and spans by start and end.
+"""Readers: attention summed over a candidate's places (Kadlec et al., 2016), words guessed at a mask, spans by start and end.
 
 A reader of cloze questions scores every place of the context where a candidate stands; softmax over these places is where it
 looks, and a candidate's probability is the sum over its own places. As logits: the logarithm of that sum, up to a constant.
@@ -120,6 +120,28 @@ class PieceReader(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         return self.head(self.places(inputs))
+
+
+class WordGuesser(nn.Module):
+    """What belongs at each [MASK]? BERT's own task (Devlin et al., 2019), whose head all-MiniLM-L6-v2 has lost: here is a new one.
+
+    Takes {"input_ids": int64 (b, t)} and gives logits of all pieces, (masks, vocabulary), row by row; with {"offered": int64
+    (b, k)} beside, and one [MASK] a row, only those of the pieces offered, (b, k). The vectors that read pieces also score
+    them (tied weights). `encoder` is a transformers model with BERT's vocabulary.
+    """
+
+    def __init__(self, encoder: nn.Module, mask: int = 103):
+        super().__init__()
+        width = encoder.config.hidden_size
+        self.encoder, self.mask = encoder, mask
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.bias = nn.Parameter(torch.zeros(encoder.config.vocab_size))
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        ids = inputs["input_ids"]
+        states = self.transform(_transform(self.encoder, ids)[ids == self.mask])
+        logits = nn.functional.linear(states, self.encoder.get_input_embeddings().weight, self.bias)
+        return logits.gather(1, inputs["offered"]) if "offered" in inputs else logits
 
 
 class SpanReader(nn.Module):
