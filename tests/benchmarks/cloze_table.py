@@ -5,6 +5,7 @@
     python tests/benchmarks/cloze_table.py frozen               MiniLM frozen, states kept in data/cache, the head trained
     python tests/benchmarks/cloze_table.py "frozen and clues"   the same head, and the eight clues added to its logits, learnt together
     python tests/benchmarks/cloze_table.py guesser              MiniLM taught to guess hidden words of the tales that teach
+    python tests/benchmarks/cloze_table.py "guesser from scratch"     the same network, the same lessons, random weights before
     python tests/benchmarks/cloze_table.py fine-tuned           all of MiniLM trained, from the head that `frozen` trains
     … --kinds noun verb --folds 0 1 --seeds 0 --minutes 8       a part of it; it stops before a run that would outlast the minutes
 
@@ -18,7 +19,10 @@ the validation tales of folds 0 and 2, after a larger one had scored 0.303 on te
 
 import argparse
 import datetime
+import fcntl
+import functools
 import json
+import os
 import time
 
 import numpy as np
@@ -45,6 +49,7 @@ SETTINGS = {
     "frozen": {"epochs": 8, "lr": 1e-3, "weight_decay": 0.1, "batch_size": 32},  # head: inner 32, dropout 0.5
     "frozen and clues": {"epochs": 8, "lr": 1e-3, "weight_decay": 0.1, "batch_size": 32},  # weights of clues: lr 1e-2
     "guesser": {"epochs": 8, "lr": 5e-4, "warmup": 0.1, "batch_size": 16},  # its new head: lr 1e-3
+    "guesser from scratch": {"epochs": 8, "lr": 5e-4, "warmup": 0.1, "batch_size": 16},
     "fine-tuned": {"epochs": 2, "lr": 1e-4, "batch_size": 8},
 }
 SINGLE = {"most frequent": "count", "sliding window": "window", "bag similarity": "bag", "same left neighbour": "left"}
@@ -136,19 +141,20 @@ def small_head() -> AttentionSum:
     return AttentionSum(384, inner=32, dropout=0.5)
 
 
-def guesser(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
+def guesser(kind: str, fold: int, seed: int, hardware, name: str = "guesser") -> tuple[dict, dict]:
     """All of MiniLM trained on the words of the tales that teach, no question among them; what it says of the ten offered."""
     val, test = load_cloze(kind).fold(fold)[1:]
     silent = {question.story for part in load_cloze("noun").fold(fold)[1:] for question in part.questions}
     teaching = [tale for story, tale in enumerate(load_tales()) if story not in silent]
     torch.manual_seed(seed)
-    model, plan, tokenizer = WordGuesser(minilm()), SETTINGS["guesser"], minilm_tokenizer()
+    encoder = minilm() if name == "guesser" else AutoModel.from_config(minilm().config, add_pooling_layer=False)
+    model, plan, tokenizer = WordGuesser(encoder), SETTINGS[name], minilm_tokenizer()
     new = [*model.transform.parameters(), model.bias]
     groups = [{"params": list(model.encoder.parameters()), "lr": plan["lr"]}, {"params": new, "lr": 1e-3}]
     hidden = MaskedBatches(teaching, tokenizer, batch_size=plan["batch_size"], seed=seed)
     watched = ClozeBatches(load_cloze("noun").fold(fold)[1], guess_encoder(tokenizer), batch_size=16)
     settings = Settings(plan["epochs"], lr=plan["lr"], warmup=plan["warmup"], clip=1.0, keep="last")
-    kept = cache_dir() / "cloze" / f"guesser-{fold}-{seed}.safetensors"
+    kept = cache_dir() / "cloze" / f"{name}-{fold}-{seed}.safetensors"
     faster = quicker(model.encoder.eval(), hardware)
     tl.fit(model, hidden, watched, settings, hardware=faster, seed=seed, groups=groups, checkpoint=kept)
     asked = {part.role: ClozeBatches(part, guess_encoder(tokenizer), batch_size=16) for part in (val, test)}
@@ -212,13 +218,14 @@ def kept_states(kind: str, hardware, piece: int = 172) -> dict:
     return dict(zip(whole.questions, found, strict=True))
 
 
-def by_story(kind: str, fold: int, right: np.ndarray) -> dict[str, list[int]]:
-    """{title: [right answers, questions]} of the fold's test stories."""
+def figures(kind: str, fold: int, right: np.ndarray) -> dict:
+    """Accuracy, and {title: [right answers, questions]} of the fold's test stories."""
     test = load_cloze(kind).fold(fold)[2]
-    return {
+    stories = {
         test.titles[s]: [int(right[test.stories == s].sum()), int((test.stories == s).sum())]
         for s in np.unique(test.stories)
     }
+    return {"accuracy": round(float(right.mean()), 4), "stories": stories}
 
 
 def main() -> None:
@@ -237,9 +244,8 @@ def main() -> None:
         if asked.what == "states":
             kept_states(kind, hardware)
             continue
-        rows = json.loads(PATH.read_text("utf-8"))["rows"] if PATH.exists() else []
         names = [*SINGLE, "eight clues"] if asked.what == "baselines" else [asked.what]
-        if any((row["model"], row["kind"], row["fold"], row["seed"]) == (names[0], kind, fold, seed) for row in rows):
+        if any((row["model"], row["kind"], row["fold"], row["seed"]) == (names[0], kind, fold, seed) for row in kept()):
             continue
         start = time.time()
         if asked.what == "baselines":
@@ -247,27 +253,41 @@ def main() -> None:
         else:
             named = {"words": words, "frozen": frozen, "frozen and clues": frozen_and_clues}
             named |= {"guesser": guesser, "fine-tuned": fine_tuned}
+            named["guesser from scratch"] = functools.partial(guesser, name="guesser from scratch")
             run = named[asked.what]
             (logits, more), parts = run(kind, fold, seed, hardware), load_cloze(kind).fold(fold)
             answers = {asked.what: logits["test"].argmax(1).numpy() == parts[2].labels}
-            if asked.what in ("words", "guesser", "fine-tuned"):
+            if "frozen" not in asked.what:
                 answers[f"{asked.what} + ranker"] = beside_ranker(parts, logits["val"], logits["test"])
         last = time.time() - start
-        for name, right in answers.items():
-            row = {"model": name, "kind": kind, "fold": fold, "seed": seed, "accuracy": round(float(right.mean()), 4)}
-            rows.append(row | more | {"seconds": round(last, 1), "stories": by_story(kind, fold, right)})
-            print({key: value for key, value in rows[-1].items() if key != "stories"}, flush=True)
+        what = {"kind": kind, "fold": fold, "seed": seed}
+        add([{"model": name} | what | figures(kind, fold, right) | more for name, right in answers.items()], last)
+
+
+def kept() -> list[dict]:
+    """The rows that the file holds now."""
+    return json.loads(PATH.read_text("utf-8"))["rows"] if PATH.exists() else []
+
+
+def add(rows: list[dict], seconds: float) -> None:
+    """Put these rows behind those that the file holds now: several commands may run at a time."""
+    folder = os.open(PATH.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
         table = {
             "command": "python tests/benchmarks/cloze_table.py baselines (words, frozen, …)",
-            "hardware": hardware.line(),
+            "hardware": tl.pick_device().line(),
             "budget": "as in settings; guesser and fine-tuned in bf16 where it pays",
             "date": datetime.date.today().isoformat(),
             "settings": SETTINGS,
         }
-        write_atomically(
-            PATH,
-            json.dumps(table, indent=1)[:-2] + ',\n "rows": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n ]\n}\n",
-        )
+        rows = [row | {"seconds": round(seconds, 1)} for row in rows]
+        lines = ",\n  ".join(map(json.dumps, kept() + rows))
+        write_atomically(PATH, json.dumps(table, indent=1)[:-2] + ',\n "rows": [\n  ' + lines + "\n ]\n}\n")
+    finally:
+        os.close(folder)
+    for row in rows:
+        print({key: value for key, value in row.items() if key != "stories"}, flush=True)
 
 
 if __name__ == "__main__":
