@@ -42,10 +42,6 @@ class Hardware:
         """Pinned host memory makes copies to a CUDA device asynchronous; elsewhere it brings nothing."""
         return self.device.type == "cuda"
 
-    @property
-    def threads(self) -> int:
-        return torch.get_num_threads()
-
     def autocast(self) -> AbstractContextManager:
         """The context in which forward passes run; does nothing in fp32."""
         if self.precision == "fp32":
@@ -94,7 +90,11 @@ class Hardware:
     def line(self) -> str:
         """One line for a reader: what was chosen and why."""
         layout = "channels_last" if self.channels_last else "contiguous"
-        where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{self.threads} threads"
+        where = (
+            torch.cuda.get_device_name(self.device)
+            if self.device.type == "cuda"
+            else f"{torch.get_num_threads()} threads"
+        )
         return f"hardware: {self.device} ({where}), {self.precision}, {layout}, {self.workers} workers ({self.why})"
 
 

@@ -112,7 +112,9 @@ def test_no_tale_stands_on_two_sides(questions):
         assert 0.15 < len(parts[2]) / len(questions) < 0.25
         tested += sorted(stories[2])
         nouns = [set(part.stories.tolist()) for part in load_cloze("noun").fold(k)]
-        assert all(ours <= theirs for ours, theirs in zip(stories[1:], nouns[1:], strict=True))  # on one side whatever is asked
+        assert all(
+            ours <= theirs for ours, theirs in zip(stories[1:], nouns[1:], strict=True)
+        )  # on one side whatever is asked
     assert sorted(tested) == sorted(set(load_cloze("noun").stories.tolist()) & set(questions.stories.tolist()))
     with pytest.raises(CourseError, match="Folds are 0 to 4"):
         questions.fold(5)

@@ -313,6 +313,33 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_effective_batch(capsys):
     assert "effective batch size stays 13" in capsys.readouterr().out
 
 
+def test_out_of_memory_counts_rows_not_words(capsys):
+    class Small(nn.Embedding):
+        """A language model with a score for each word of a row, on a device that holds three rows and no more."""
+
+        def forward(self, rows):
+            if len(rows) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(rows).flatten(0, 1)
+
+    words = torch.randint(0, 7, (8, 6), generator=torch.Generator().manual_seed(0))
+    batches, sizes = [(words, words.flatten())], []
+    result = fit(Small(7, 7), batches, batches, Settings(1), hardware=CPU)
+    assert "computed in 4 pieces" in (said := capsys.readouterr().out) and "effective batch size stays 8" in said
+    assert "8 pieces" not in said and result.val["loss"] > 0
+    logits, labels, _ = predict(Small(7, 7), batches, CPU)
+    assert logits.shape == (48, 7) and torch.equal(labels, words.flatten())
+
+    class Full(Small):
+        def forward(self, rows):
+            sizes.append(len(rows))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(CourseError, match="can't be cut any further"):
+        fit(Full(7, 7), batches, batches, Settings(1), hardware=CPU)
+    assert sizes == [8, 4, 2, 1]  # and not 48 times
+
+
 def test_inputs_may_be_a_dict():
     class Text(nn.Linear):
         def forward(self, batch):

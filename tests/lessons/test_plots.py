@@ -1,6 +1,7 @@
 """Every figure is drawn, says what it shows, and stays small; what can't be drawn is refused in words."""
 
 import io
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +14,7 @@ import tl_helpers as tl
 from tl_helpers.data.cloze import BLANK, Question
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons import plots
-from tl_helpers.lessons.plots import canvas
+from tl_helpers.lessons.plots import canvas, networks
 from tl_helpers.recipes import clustering
 from tl_helpers.recipes.search import Search, Trial
 
@@ -209,6 +210,7 @@ def test_feature_maps_pick_the_liveliest():
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_small", "vit_small"])
 def test_grad_cam_leaves_the_model_as_it_was(name):
+    torch.manual_seed(0)  # of random weights some see nothing at all
     model = tl.attach_head(tl.load_backbone(name, weights=None), tl.heads.linear(6))
     model.backbone.requires_grad_(False)
     model.train()
@@ -246,6 +248,20 @@ def test_grad_cam_looks_where_the_difference_is():
     assert explained == [0] and left[..., :16].mean() > 0.9 and left[..., 16:].mean() < 0.1
     right, _ = plots.grad_cam_maps(Reds(), images, [1])
     assert right[..., 16:].mean() > 0.9 and right[..., :16].mean() < 0.1
+
+
+def test_a_small_cluster_leaves_places_empty(google):
+    one = SimpleNamespace(k=2, sizes=[3, 1], nearest=lambda c, count: torch.tensor([[0, 1, 2], [3]][c][:count]))
+    plots.cluster_faces(google, one)
+    assert [len(axes.images) for axes in plt.gcf().axes] == [1, 1, 1, 1, 0, 0]
+
+
+def test_grad_cam_of_a_transformer_looks_before_the_last_attention():
+    for name, last in (("vit_b_16", "ln_1"), ("vit_tiny_patch16_224", "norm1")):
+        model = tl.attach_head(tl.load_backbone(name, weights=None), tl.heads.linear(2))
+        layer = networks._last_maps(model.eval(), torch.rand(1, 3, 224, 224))
+        norms = [module for where, module in model.backbone.named_modules() if where.endswith(last)]
+        assert len(norms) == 12 and layer is norms[-1]
 
 
 def test_grad_cam_of_a_report_and_of_a_model(google):

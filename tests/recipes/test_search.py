@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.svm import SVC
+from torchvision.transforms import v2
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError, DivergedError
@@ -123,6 +124,12 @@ def test_an_interrupted_search_goes_on_to_the_same_end(emoji, trained, tmp_path)
     assert trained == [trial.settings for trial in whole.trials[3:]]
     with pytest.raises(CourseError, match="another search"):
         search(model(), emoji, SPACE, folder=tmp_path / "b", seed=1)
+
+
+def test_transforms_may_be_searched_and_kept(emoji, trained, tmp_path):
+    space = {"augment": ["none", v2.RandomHorizontalFlip()], "lr": [3e-3], "weight_decay": [0.01]}
+    first, again = (search(model(), emoji, space, folder=tmp_path) for _ in range(2))
+    assert told(first) == told(again) and len(first.trials) == 2
 
 
 def test_a_search_refuses_parts_recipes_without_epochs_and_unknown_pruners(emoji):

@@ -49,13 +49,11 @@ def _cluster(row: dict, items) -> str:
 
 
 def _faces(numbers: list[int], items) -> str:
-    from PIL import Image
+    from torchvision.transforms.functional import to_pil_image
 
     found = []
     for i in numbers:
-        picture, raw = items.images[i], io.BytesIO()
-        picture = picture[0].numpy() if len(picture) == 1 else picture.permute(1, 2, 0).numpy()
-        small = Image.fromarray(picture)
+        small, raw = to_pil_image(items.images[i]), io.BytesIO()
         small.thumbnail((160, 160))
         small.save(raw, format="png", optimize=True)
         data, name = base64.b64encode(raw.getvalue()).decode(), html.escape(items.names[i])

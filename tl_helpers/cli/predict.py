@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
         with torch.inference_mode():
-            logits = logits_of(model, inputs, len(things), hardware)
+            logits = logits_of(model, inputs, hardware)
         for name, row in zip(chunk, logits.softmax(1).tolist(), strict=True):
             best = max(range(len(classes)), key=row.__getitem__)
             answer = {"line" if reads else "file": name, "class": classes[best], "probability": row[best]}

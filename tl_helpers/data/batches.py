@@ -16,7 +16,22 @@ from tl_helpers.errors import CourseError
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-class Batches:
+class Passes:
+    """Batches of `batch_size` out of `n` items. Each pass is an epoch, counted on from 0."""
+
+    n: int
+    batch_size: int
+    _epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch's: its order, and what else is drawn anew."""
+        self._epoch = epoch
+
+
+class Batches(Passes):
     """Iterable of (inputs uint8 (b, C, size, size), labels int64 (b,), weights float32 (b,)).
 
     augment: a transform from one uint8 picture to another of `size` (see `augmentation`), called for each picture, with
@@ -50,34 +65,24 @@ class Batches:
             raise CourseError(
                 f"The {image_set.role} part of {image_set.name} is empty: there is nothing to make batches of."
             )
-        self.image_set, self.batch_size, self.shuffle, self.seed, self.drop_last = (
-            image_set,
-            batch_size,
-            shuffle,
-            seed,
-            drop_last,
-        )
+        self.image_set, self.batch_size, self.shuffle = image_set, batch_size, shuffle
+        self.seed, self.drop_last = seed, drop_last
         self.role, self.n = image_set.role, len(image_set)
         if drop_last:
             self.n -= self.n % batch_size
         self._joins = join_last and self.n > batch_size and self.n % batch_size == 1
         self.pin_memory = pin_memory and torch.cuda.is_available()
-        self._epoch = 0
         self._maker = _Maker(image_set, size, augment, seed)
         self._loader = self._make_loader(workers) if workers else None
 
     def __len__(self) -> int:
-        return -(-self.n // self.batch_size) - self._joins
+        return super().__len__() - self._joins
 
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of all that decides what the batches hold: pictures, order, size and augmentation."""
         what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
         return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last, self._joins)).encode()).hexdigest()
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's: its order and its augmentation."""
-        self._epoch = epoch
 
     def __iter__(self) -> Iterator[Batch]:
         if self._loader is not None:

@@ -77,8 +77,6 @@ class ClozeSet:
     questions: tuple[Question, ...]
     titles: tuple[str, ...]
     role: str = "all"
-    name: str = "cloze"
-    licence: str = "public domain (old translations)"
 
     def __len__(self) -> int:
         return len(self.questions)

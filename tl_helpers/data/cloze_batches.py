@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from tl_helpers.data.batches import Passes
 from tl_helpers.data.cloze import BLANK, ClozeSet, Question, Tale
 from tl_helpers.errors import CourseError
 
@@ -102,7 +103,7 @@ def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, lo
     return [*before[start:], mask, *after][: longest + 1]
 
 
-class MaskedBatches:
+class MaskedBatches(Passes):
     """Tales with words hidden, for `fit` of a `WordGuesser`: ({"input_ids": int64 (b, t)}, labels int64 (b * masks,), weights).
 
     A row is so many words and punctuation marks of a tale; in each epoch, by (seed, epoch), it begins elsewhere and other words
@@ -113,19 +114,12 @@ class MaskedBatches:
 
     def __init__(self, tales: Iterable[Tale], tokenizer: Tokenizer, *, words=100, masks=20, batch_size=16, seed=0):
         self.tales = [[word for sentence in tale.sentences for word in sentence] for tale in tales]
-        self.words, self.masks, self.batch_size, self.seed, self._epoch = words, masks, batch_size, seed, 0
+        self.words, self.masks, self.batch_size, self.seed = words, masks, batch_size, seed
         self.n = sum(len(tale) // words for tale in self.tales)
         self._pieces = _word_pieces(tokenizer)
         self._marks = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
         what = (self.tales, words, masks, batch_size, seed)
         self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
-
-    def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's."""
-        self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         rng, rows = np.random.default_rng([self.seed, self._epoch]), []
@@ -148,7 +142,7 @@ class MaskedBatches:
         return torch.tensor([cls, *(piece for word in row for piece in word), sep]), torch.tensor(labels)
 
 
-class RowBatches:
+class RowBatches(Passes):
     """Batches for `fit` of rows that are encoded already: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights).
 
     Unshuffled batches keep the order of the rows; shuffled ones follow from (seed, epoch).
@@ -160,15 +154,8 @@ class RowBatches:
         if not rows or batch_size < 1:
             raise CourseError(f"{len(rows)} questions in batches of {batch_size}: there is nothing to read.")
         self.rows, self.labels, self.role, self.n = rows, torch.as_tensor(labels), role, len(rows)
-        self.batch_size, self.shuffle, self.seed, self._epoch = batch_size, shuffle, seed, 0
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.fingerprint = f"{what} {batch_size} {shuffle} {seed}"
-
-    def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's."""
-        self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         order = torch.arange(self.n)

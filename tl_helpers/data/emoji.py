@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
 from tl_helpers import sources
 from tl_helpers.data.image_set import ImageSet
@@ -90,13 +91,7 @@ def near_doubles(first: Tensor, second: Tensor) -> Tensor:
 
     links = np.ones((len(first), len(first)), bool)
     for images in (first, second):
-        pictures = [
-            Image.fromarray(image).resize((128, 128), Image.Resampling.NEAREST) for image in _channels_last(images)
-        ]
+        pictures = [to_pil_image(image).resize((128, 128), Image.Resampling.NEAREST) for image in images]
         bits = np.stack([imagehash.dhash(picture).hash.ravel() for picture in pictures])
         links &= (bits[:, None] != bits[None]).sum(-1) <= NEAR
     return torch.from_numpy(connected_components(links, directed=False)[1].astype(np.int64))
-
-
-def _channels_last(images: Tensor) -> np.ndarray:
-    return images.permute(0, 2, 3, 1).numpy()

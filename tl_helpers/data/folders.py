@@ -74,9 +74,8 @@ def read_files(
     read = partial(_decode_item, tuple(map(str, files)), background, size)
     problems = {i: found for i, found in enumerate(sizes) if isinstance(found, CourseError)}
     if fits_in_memory(len(good) * 3 * size**2):
-        pixels = torch.empty(
-            len(good), 3, size, size, dtype=torch.uint8
-        )  # filled in place: a stack takes twice as much
+        # filled in place: a stack takes twice as much
+        pixels = torch.empty(len(good), 3, size, size, dtype=torch.uint8)
         outcome = _read_or_name(lambda row: pixels[row].copy_(read(good[row])), range(len(good)))
         cut_off = {row: found for row, found in enumerate(outcome) if isinstance(found, CourseError)}
         if cut_off:

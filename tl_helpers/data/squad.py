@@ -125,16 +125,9 @@ class SpanBatches(RowBatches):
 
 def _label(encoding: Encoding, answers, longest: int) -> int:
     for text, begin in answers:
-        inside = [
-            i
-            for i, ((a, b), sequence) in enumerate(zip(encoding.offsets, encoding.sequence_ids, strict=True))
-            if sequence == 1 and a < begin + len(text) and b > begin
-        ]
-        whole = (
-            inside and encoding.offsets[inside[0]][0] <= begin and encoding.offsets[inside[-1]][1] >= begin + len(text)
-        )
-        if whole and len(inside) <= longest:
-            return inside[0] * longest + len(inside) - 1
+        start, end = (encoding.char_to_token(place, 1) for place in (begin, begin + len(text) - 1))
+        if start is not None and end is not None and end - start < longest:
+            return start * longest + end - start
     return 0
 
 

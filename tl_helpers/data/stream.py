@@ -8,13 +8,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..errors import CourseError
-from .batches import derived_seed
+from .batches import Passes, derived_seed
 from .text import TextSet
 
 UNKNOWN = 1
 
 
-class TokenStream:
+class TokenStream(Passes):
     """Batches (words int64 (b, t), next words int64 (b * t,), weights float32 (b * t,)) that `fit` takes.
 
     A 0 stands behind each text. A next word that the tokeniser does not know has
@@ -49,7 +49,7 @@ class TokenStream:
                 f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take shorter or fewer rows."
             )
         self._batches = min(batches or self._whole, self._whole)
-        self._epoch, self._source, self.role = 0, texts.fingerprint, texts.role
+        self._source, self.role = texts.fingerprint, texts.role
 
     def __len__(self) -> int:
         return self._batches
@@ -59,10 +59,6 @@ class TokenStream:
         """sha256 (hex) of all that decides what the batches hold."""
         what = (self._source, self.n, self.batch_size, self.length, self._batches, self.shuffle, self.seed)
         return hashlib.sha256(repr(what).encode()).hexdigest()
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's part of the text."""
-        self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         first = self._epoch * self._batches if self.shuffle else 0

@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from tl_helpers.data.batches import derived_seed
+from tl_helpers.data.batches import Passes, derived_seed
 from tl_helpers.data.text import TextSet
 from tl_helpers.errors import CourseError
 from tl_helpers.sources import path_of
@@ -57,7 +57,7 @@ def padded(rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
 
-class TextBatches:
+class TextBatches(Passes):
     """Iterable of ({"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, labels int64 (b,), weights float32 (b,)).
 
     A batch holds documents of like length and is padded to its longest. shuffle: a new order each epoch, a function of
@@ -82,24 +82,17 @@ class TextBatches:
                 f"The {text_set.role} part of {text_set.name} is empty: there is nothing to make batches of."
             )
         self.text_set, self.batch_size, self.shuffle, self.seed = text_set, batch_size, shuffle, seed
-        self.role, self.n, self._epoch = text_set.role, len(text_set), 0
+        self.role, self.n = text_set.role, len(text_set)
         self.rows = encode(text_set.texts, tokenizer, max_tokens)
         self._lengths = torch.tensor([len(row) for row in self.rows])
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
         self._what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, batch_size, shuffle, seed)
 
-    def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of all that decides what the batches hold: texts, tokenizer, length and order."""
         return hashlib.sha256(repr(self._what).encode()).hexdigest()
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's: its order."""
-        self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for index in self._plan():

@@ -17,10 +17,10 @@ from ..device import Hardware, home_of, out_of_memory, pick_device, seed_everyth
 from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
 from . import checkpoint as files
+from . import resume
 from .metrics import check_labels, measure, predict, unpack
 from .progress import Progress, say
-from .protocol import in_pieces, role_of
-from .resume import TrainingFile
+from .protocol import in_pieces, role_of, rows_of
 from .settings import Settings
 
 
@@ -67,7 +67,7 @@ def fit(
     """
     _refuse_test(train, val)
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
-    kept = TrainingFile(checkpoint) if checkpoint else None
+    kept = Path(checkpoint) if checkpoint else None
     try:
         if kept and kept.exists():
             run.restore(kept)
@@ -175,7 +175,7 @@ class _Run:
                 if not out_of_memory(error):
                     raise
             # behind the `except`: the exception holds the tensors of this try, and memory comes free only when it is gone
-            self._smaller_pieces([len(labels) for _, labels, _ in taken])
+            self._smaller_pieces([rows_of(inputs) for inputs, _, _ in taken])
 
     def _gradient(self, taken: list[tuple], step: int) -> Tensor:
         """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory asks for."""
@@ -224,9 +224,10 @@ class _Run:
 
     def _smaller_pieces(self, sizes: list[int]) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        if self.pieces >= max(sizes):
+        if self.pieces >= max(sizes) or getattr(self.train, "in_one_piece", False):
             raise CourseError(
-                "One single image does not fit into the device's memory: take smaller images or TL_DEVICE=cpu."
+                "What can't be cut any further does not fit into the device's memory: take smaller images, shorter texts, "
+                "fewer classes of pairs, or TL_DEVICE=cpu."
             )
         self.pieces *= 2
         if self.hardware.device.type != "cpu":
@@ -257,7 +258,7 @@ class _Run:
         self.model.load_state_dict(self.best)
         self.model.eval().to(self.home)
 
-    def keep(self, file: TrainingFile) -> None:
+    def keep(self, file: Path) -> None:
         """Write all that the next epoch needs."""
         tensors = files.prefixed("model", self.model.state_dict())
         if self.average is not None:
@@ -267,11 +268,11 @@ class _Run:
         tensors |= files.prefixed("optimiser", files.optimiser_tensors(self.optimiser))
         state = {"epoch": self.epoch, "pieces": self.pieces, "result": asdict(self.result)}
         state |= {"scaler": self.scaler.state_dict()}
-        file.save(tensors, state, self._identity(), self.hardware)
+        resume.save(file, tensors, state, self._identity(), self.hardware)
 
-    def restore(self, file: TrainingFile) -> None:
+    def restore(self, file: Path) -> None:
         """Go on where `keep` left off, on the hardware settings it was kept with."""
-        tensors, state, self.hardware = file.load(self._identity(), self.hardware)
+        tensors, state, self.hardware = resume.load(file, self._identity(), self.hardware)
         self.hardware.place(self.model)  # before the optimiser, whose state takes on its parameters' layout
         self.model.load_state_dict(files.under("model", tensors))
         if self.average is not None:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..device import Hardware, out_of_memory
 from ..errors import CourseError
+from .protocol import part_of, rows_of
 
 
 def unpack(batch: tuple | list) -> tuple:
@@ -29,7 +30,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     with hardware.lend(model), torch.inference_mode():
         for batch in batches:
             inputs, labels, weights = unpack(batch)
-            gathered.append((logits_of(model, inputs, len(labels), hardware), labels, weights))
+            gathered.append((logits_of(model, inputs, hardware), labels, weights))
     if not gathered:
         raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
     in_order = getattr(batches, "in_order", None)
@@ -40,7 +41,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     return logits, labels, weights
 
 
-def logits_of(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
+def logits_of(model: nn.Module, inputs, hardware: Hardware) -> Tensor:
     """Logits (n, classes) float32 on the CPU; where a batch does not fit into memory, its halves one after the other."""
     try:
         with hardware.autocast():
@@ -48,15 +49,13 @@ def logits_of(model: nn.Module, inputs, n: int, hardware: Hardware) -> Tensor:
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        if n < 2:
+        rows = rows_of(inputs)
+        if rows < 2:
             raise CourseError(
                 "Not even one input fits into the device's memory: take smaller images, or TL_DEVICE=cpu."
             ) from None
-    parts = []
-    for part in (slice(0, n // 2), slice(n // 2, n)):
-        half = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
-        parts.append(logits_of(model, half, part.stop - part.start, hardware))
-    return torch.cat(parts)
+    halves = slice(0, rows // 2), slice(rows // 2, rows)
+    return torch.cat([logits_of(model, part_of(inputs, half), hardware) for half in halves])
 
 
 def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> dict[str, float]:

@@ -5,11 +5,6 @@ import os
 from tqdm.auto import tqdm
 
 
-def quiet() -> bool:
-    """Whether nothing may be printed that differs from run to run (the variable `CI` is set)."""
-    return bool(os.environ.get("CI"))
-
-
 def say(message: str) -> None:
     """A message to a reader that leaves a progress bar whole."""
     tqdm.write(message)
@@ -19,7 +14,8 @@ class Progress:
     """A bar over all steps of all epochs that shows the loss and the last validation accuracy."""
 
     def __init__(self, phase: str, total: int, done: int = 0):
-        self._bar = tqdm(total=total, initial=done, desc=phase, unit="step", leave=False, disable=quiet())
+        quiet = bool(os.environ.get("CI"))
+        self._bar = tqdm(total=total, initial=done, desc=phase, unit="step", leave=False, disable=quiet)
         self._shown: dict[str, str] = {}
 
     def step(self, loss: float) -> None:

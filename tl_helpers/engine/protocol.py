@@ -9,13 +9,22 @@ def role_of(batches: Iterable) -> str | None:
     return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
 
 
+def rows_of(inputs) -> int:
+    """How many rows a tensor, or a dict of tensors, holds; a language model has a label for each word of a row."""
+    return len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
+
+
+def part_of(inputs, part: slice):
+    """These rows of a tensor, or of each tensor of a dict."""
+    return {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
+
+
 def in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:
     """Batches of (inputs, labels, weights), each cut into so many pieces; inputs are a tensor or a dict of tensors."""
     for inputs, labels, weights in taken:
-        rows = len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
+        rows = rows_of(inputs)
         size = math.ceil(rows / pieces)
-        each = len(labels) // rows  # a language model has a label for each word of a row
+        each = len(labels) // rows
         for start in range(0, rows, size):
             part, said = slice(start, start + size), slice(start * each, (start + size) * each)
-            cut = {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
-            yield cut, labels[said], weights[said]
+            yield part_of(inputs, part), labels[said], weights[said]

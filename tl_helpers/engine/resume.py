@@ -12,47 +12,30 @@ from ..errors import CourseError
 from . import checkpoint as files
 
 
-class TrainingFile:
-    """`file.safetensors` of one phase of a training: weights, optimiser, best weights, history, hardware."""
-
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-
-    def exists(self) -> bool:
-        """Whether an epoch was kept."""
-        return self.path.exists()
-
-    def save(self, tensors: dict[str, Tensor], state: dict, identity: dict, hardware: Hardware) -> None:
-        """Write it all, atomically, with what the bits depend on: device, precision, layout, threads."""
-        files.save(self.path, tensors, {**state, "identity": identity, "hardware": _bits(hardware)})
-
-    def load(self, identity: dict, hardware: Hardware) -> tuple[dict[str, Tensor], dict, Hardware]:
-        """Tensors, state and the hardware to go on with. CourseError where it is another training's file."""
-        tensors, state = files.load(self.path)
-        identity = json.loads(json.dumps(identity))  # as the file has it: tuples become lists
-        differs = [key for key, value in identity.items() if state.get("identity", {}).get(key) != value]
-        if differs:
-            since = " (another set, or files that have changed since)" if "training data" in differs else ""
-            raise CourseError(
-                f"{self.path} was written by another training: it differs in {', '.join(differs)}{since}. Give this one "
-                "a folder of its own (such as --out runs/second), or delete that file to begin anew."
-            )
-        then = state["hardware"]
-        if then["device"] != hardware.device.type or then["torch"] != torch.__version__:
-            raise CourseError(
-                f"{self.path} was trained on {then['device']} with torch {then['torch']}; here it would go on on "
-                f"{hardware.device.type} with torch {torch.__version__} and end with other numbers. "
-                f"Go on there, or delete the file to begin anew."
-            )
-        torch.set_num_threads(then["threads"])
-        return tensors, state, replace(hardware, precision=then["precision"], channels_last=then["channels_last"])
+def save(path: Path, tensors: dict[str, Tensor], state: dict, identity: dict, hardware: Hardware) -> None:
+    """Write weights, optimiser, best weights and history, atomically, with what the bits depend on."""
+    bits = {"device": hardware.device.type, "precision": hardware.precision, "channels_last": hardware.channels_last}
+    bits |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    files.save(path, tensors, {**state, "identity": identity, "hardware": bits})
 
 
-def _bits(hardware: Hardware) -> dict:
-    return {
-        "device": hardware.device.type,
-        "precision": hardware.precision,
-        "channels_last": hardware.channels_last,
-        "threads": hardware.threads,
-        "torch": torch.__version__,
-    }
+def load(path: Path, identity: dict, hardware: Hardware) -> tuple[dict[str, Tensor], dict, Hardware]:
+    """Tensors, state and the hardware to go on with. CourseError where it is another training's file."""
+    tensors, state = files.load(path)
+    identity = json.loads(json.dumps(identity))  # as the file has it: tuples become lists
+    differs = [key for key, value in identity.items() if state.get("identity", {}).get(key) != value]
+    if differs:
+        since = " (another set, or files that have changed since)" if "training data" in differs else ""
+        raise CourseError(
+            f"{path} was written by another training: it differs in {', '.join(differs)}{since}. Give this one "
+            "a folder of its own (such as --out runs/second), or delete that file to begin anew."
+        )
+    then = state["hardware"]
+    if then["device"] != hardware.device.type or then["torch"] != torch.__version__:
+        raise CourseError(
+            f"{path} was trained on {then['device']} with torch {then['torch']}; here it would go on on "
+            f"{hardware.device.type} with torch {torch.__version__} and end with other numbers. "
+            f"Go on there, or delete the file to begin anew."
+        )
+    torch.set_num_threads(then["threads"])
+    return tensors, state, replace(hardware, precision=then["precision"], channels_last=then["channels_last"])

@@ -1,5 +1,6 @@
 """A panel to play with augmentation: choose a method and its strength, and draw again."""
 
+import html
 from collections.abc import Sequence
 
 import ipywidgets
@@ -37,7 +38,7 @@ def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72)
                 changed = torch.stack([transform(image) for image in images])
         rows = [[_card(image, text, "#bbb") for image, text in zip(group, words, strict=True)]
                 for group, words in ((images, [image_set.names[i] for i in indices]), (changed, captions))]  # fmt: skip
-        credit = f"<div style='color:#595959;font-size:11px'>{credits_of(image_set)}</div>"
+        credit = f"<div style='color:#595959;font-size:11px'>{html.escape(credits_of(image_set))}</div>"
         page.value = "".join(f"<div style='display:flex'>{''.join(row)}</div>" for row in rows) + credit
 
     def draw(_) -> None:

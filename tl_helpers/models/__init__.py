@@ -7,27 +7,3 @@ from .language_model import LanguageModel, language_model, perplexity
 from .layers import parameter_groups, summary_row
 from .table import TABLE, Preprocess
 from .text_encoders import load_text_encoder, text_encoder
-
-__all__ = [
-    "TABLE",
-    "Backbone",
-    "Classifier",
-    "LanguageModel",
-    "Preprocess",
-    "attach_head",
-    "build",
-    "freeze",
-    "freeze_batch_norm",
-    "has_counted",
-    "language_model",
-    "load_backbone",
-    "load_text_encoder",
-    "parameter_groups",
-    "perplexity",
-    "summary_row",
-    "text_encoder",
-    "train_mode",
-    "trainable_table",
-    "unfreeze",
-    "unfreeze_from",
-]

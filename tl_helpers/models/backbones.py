@@ -72,7 +72,7 @@ class Backbone(Encoder):
         x = self.normalise(images)
         with self._size_of(images):
             if self._maps:
-                maps = _outputs(self.body, x, {"maps": self.body.get_submodule(self._maps)})["maps"]
+                maps = outputs(self.body, x, {"maps": self.body.get_submodule(self._maps)})["maps"]
             else:
                 maps = self.body.forward_features(x)
             return _as_maps(maps, self.body, x.shape[-2:])
@@ -80,7 +80,7 @@ class Backbone(Encoder):
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         """Images -> what each stage hands to the next, by stage name: maps (b, c, h', w') in a convolutional network."""
         with self._size_of(images):
-            return _outputs(self.body, self.normalise(images), {stage: ms[-1] for stage, ms in self.stages.items()})
+            return outputs(self.body, self.normalise(images), {stage: ms[-1] for stage, ms in self.stages.items()})
 
     @contextmanager
     def _size_of(self, images: Tensor) -> Iterator[None]:
@@ -131,9 +131,9 @@ class Backbone(Encoder):
         self.eval()
         with torch.no_grad():
             if self.row.library == "torchvision":
-                outputs = _outputs(self.body, self.normalise(x), dict(self.body.named_children()))
+                seen = outputs(self.body, self.normalise(x), dict(self.body.named_children()))
                 pools = [n for n, m in self.body.named_children() if isinstance(m, nn.AdaptiveAvgPool2d)]
-                self._maps = [n for n, y in outputs.items() if n not in pools and _could_be_maps(y)][-1]
+                self._maps = [n for n, y in seen.items() if n not in pools and _could_be_maps(y)][-1]
             features = self(x)
             if features.ndim != 2:
                 raise CourseError(f"{self.name} gives {tuple(features.shape)}, not one row of features per image.")
@@ -260,7 +260,7 @@ def _top_parts(body: nn.Module) -> list[tuple[str, nn.Module]]:
     return parts
 
 
-def _outputs(body: nn.Module, x: Tensor, modules: dict[str, nn.Module]) -> dict[str, Tensor]:
+def outputs(body: nn.Module, x: Tensor, modules: dict[str, nn.Module]) -> dict[str, Tensor]:
     """Run the body once and note what the given modules hand out, by the given names."""
     seen: dict[str, Tensor] = {}
     hooks = [m.register_forward_hook(lambda _m, _i, out, n=n: seen.update({n: out})) for n, m in modules.items()]

@@ -3,7 +3,6 @@
 Nothing is unpickled (``weights_only=True``, safetensors, h5py) and nothing random stands in for weights that are missing.
 """
 
-import hashlib
 import re
 import socket
 import urllib.error
@@ -16,7 +15,7 @@ import torchvision
 from torch import nn
 
 from ..errors import CourseError
-from ..sources import path_of
+from ..sources import path_of, sha256_of
 from .table import Row
 
 _PATIENCE = 8  # seconds without an answer that count as "no network"
@@ -127,8 +126,7 @@ def _timm_file(row: Row) -> Path:
 
 
 def _check_sha256(path: Path, beginning: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if not found.startswith(beginning):
         raise CourseError(
             f"The weights file {path.name} is damaged (sha256 {found[:8]}… instead of {beginning[:8]}…). "

@@ -98,9 +98,7 @@ def as_rows(features) -> np.ndarray:
         )
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = (
-            rows.sum()
-        )  # quick, and finite only if all are; where it is not (it may overflow, too), look at each row
+        total = rows.sum()  # quick, and finite only if all are; where it is not, as after an overflow, look at each row
     if not np.isfinite(total):
         bad = np.flatnonzero(~np.isfinite(rows).all(1))
         if len(bad):

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data import TextSet, encode, padded
+from ..data.batches import Passes, derived_seed
 from ..device import Hardware
 from ..engine.fit import FitResult, fit
 from ..engine.settings import Settings
@@ -15,41 +17,26 @@ from ..errors import CourseError
 from ..models.text_encoders import TextEncoder
 from .sets import tokenizer_of
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
-    from ..data import TextSet
-
-
-class Pairs:
+class Pairs(Passes):
     """Batches of two texts of each class, drawn from a set: ({ids, mask} (k, 2, t), labels 0..k-1 (k,), weights (k,)).
 
     Where a class has a single text both are the same.
     """
 
-    def __init__(self, texts: "TextSet", tokenizer: "Tokenizer", batches: int, max_tokens: int = 128, seed: int = 0):
-        from ..data.tokens import encode
+    in_one_piece = True  # each text is held against those of all other classes
 
+    def __init__(self, texts: TextSet, tokenizer: Tokenizer, batches: int, max_tokens: int = 128, seed: int = 0):
         self._rows = encode(texts.texts, tokenizer, max_tokens)
         self._of = [(texts.labels == label).nonzero().flatten() for label in range(len(texts.classes))]
         if not all(map(len, self._of)):
             raise CourseError("Pairs need a text of every class at least: draw them with data.train.few(…).")
-        self.role, self.n, self._batches, self._seed, self._epoch = texts.role, batches, batches, seed, 0
+        self.role, self.n, self.batch_size, self._seed = texts.role, batches, 1, seed
         self.fingerprint = hashlib.sha256(repr((texts.fingerprint, batches, max_tokens, seed)).encode()).hexdigest()
 
-    def __len__(self) -> int:
-        return self._batches
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass draws this epoch's pairs."""
-        self._epoch = epoch
-
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        from ..data.batches import derived_seed
-        from ..data.tokens import padded
-
         draw = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch))
-        for _ in range(self._batches):
+        for _ in range(self.n):
             two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
             inputs = padded([self._rows[i] for i in two.flatten().tolist()])
             yield (
@@ -74,7 +61,7 @@ class PairScores(nn.Module):
 
 def contrast(
     encoder: TextEncoder,
-    texts: "TextSet",
+    texts: TextSet,
     *,
     steps: int = 40,
     lr: float = 2e-5,

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,13 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from ..data import ImageSet, TextSet, views
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure, predict
 from ..errors import CourseError
 from .sets import default_size, looking_batches
-
-if TYPE_CHECKING:
-    from ..data import ImageSet, TextSet
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Report:
     losses: Tensor
     confusion: np.ndarray
     classes: tuple[str, ...]
-    images: "ImageSet"
+    images: ImageSet
     model: nn.Module
     size: int
 
@@ -53,7 +50,7 @@ class Report:
 
 def evaluate(
     model: nn.Module,
-    images: "ImageSet | TextSet",
+    images: ImageSet | TextSet,
     *,
     size: int | None = None,
     max_tokens: int | None = None,
@@ -71,8 +68,6 @@ def evaluate(
     Raises:
         CourseError: the set has labels for which the head has no output, or other classes than the model learnt.
     """
-    from ..data import views
-
     hardware = hardware or pick_device()
     size = max_tokens or size or default_size(model)
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)

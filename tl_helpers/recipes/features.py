@@ -2,12 +2,12 @@
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING
 
 import torch
 import torchvision
 from torch import Tensor
 
+from ..data import ImageSet, TextSet
 from ..device import Hardware, for_extraction, pick_device
 from ..engine import checkpoint as files
 from ..engine.metrics import predict
@@ -17,13 +17,10 @@ from ..models.text_encoders import TextEncoder
 from ..sources import cache_dir
 from .sets import default_size, looking_batches, tokenizer_of
 
-if TYPE_CHECKING:
-    from ..data import ImageSet, TextSet
-
 
 def features(
     backbone: Encoder,
-    images: "ImageSet | TextSet",
+    images: ImageSet | TextSet,
     *,
     size: int | None = None,
     max_tokens: int | None = None,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data import Batches
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure
 from ..errors import CourseError
@@ -76,8 +77,6 @@ def adapt_batch_norm(
     Raises:
         CourseError: a set with the role "test" or "all", one smaller than a batch of two, a backbone without batch norm.
     """
-    from ..data import Batches
-
     if images.role in ("test", "all"):
         raise CourseError(
             f"Statistics are something learnt: take them from the train part, not from a set of role {images.role!r}."

@@ -1,8 +1,8 @@
 """Gradual unfreezing, as ULMFiT fine-tunes a language model's encoder (Howard and Ruder, 2018)."""
 
 import time
-from typing import TYPE_CHECKING
 
+from ..data import ImageSet, TextSet
 from ..device import Hardware, pick_device
 from ..engine.fit import fit
 from ..engine.settings import Settings
@@ -10,14 +10,11 @@ from ..models import Classifier, freeze, freeze_batch_norm, has_counted, paramet
 from .sets import default_size, learning_batches, looking_batches
 from .transfer import Result, decoded
 
-if TYPE_CHECKING:
-    from ..data import ImageSet, TextSet
-
 
 def gradual(
     model: Classifier,
-    train: "TextSet | ImageSet",
-    val: "TextSet | ImageSet",
+    train: TextSet | ImageSet,
+    val: TextSet | ImageSet,
     *,
     epochs: int = 10,
     lr: float = 4e-3,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (scikit-learn asks for it)
@@ -20,13 +20,11 @@ from sklearn.model_selection import StratifiedGroupKFold as Folds
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from ..data import ImageSet
 from ..errors import CourseError, DivergedError
 from ..models import Classifier
 from ..sources import write_atomically
 from .transfer import transfer
-
-if TYPE_CHECKING:
-    from ..data import ImageSet
 
 Space = Mapping[str, Sequence[Any]]
 # Hyperband sorts trials into brackets by the study's name, so `search` gives every study the same one.
@@ -78,7 +76,7 @@ class Search:
 def search_features(
     model,
     rows: Tensor,
-    images: "ImageSet",
+    images: ImageSet,
     space: Space,
     *,
     method: str = "grid",
@@ -127,7 +125,7 @@ def search_features(
 
 def search(
     model: Classifier,
-    data: "ImageSet",
+    data: ImageSet,
     space: Space,
     *,
     trials: int = 12,
@@ -157,7 +155,10 @@ def search(
     _check(data, recipe, pruner)
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
-    made += [plan, *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
+    made += [
+        [{key: str(value) for key, value in settings.items()} for settings in plan],
+        *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware"),
+    ]
     kept, found = _kept(folder, made), Search("epochs")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
@@ -201,7 +202,7 @@ def _try(trial: Trial, judge: Callable[[dict], None], known: dict | None, train:
     trial.seconds = known["seconds"] if known else time.perf_counter() - start
 
 
-def _train(model: Classifier, data: "ImageSet", recipe: str, options: dict) -> None:
+def _train(model: Classifier, data: ImageSet, recipe: str, options: dict) -> None:
     if transfer(copy.deepcopy(model), data, recipe, **options).ended == "interrupted":
         raise KeyboardInterrupt
 
@@ -217,7 +218,7 @@ def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], An
         raise optuna.TrialPruned
 
 
-def _check(data: "ImageSet", recipe: str, pruner: str) -> None:
+def _check(data: ImageSet, recipe: str, pruner: str) -> None:
     if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
         raise CourseError(
             f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "

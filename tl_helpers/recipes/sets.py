@@ -1,31 +1,25 @@
 """Batches of pictures or of documents, whichever a network reads: the one place where recipes tell them apart."""
 
-from typing import TYPE_CHECKING
-
 from tokenizers import Tokenizer
 from torch import nn
 
+from ..data import Batches, ImageSet, TextBatches, TextSet, minilm_tokenizer, training_batches
 from ..device import Hardware
 from ..errors import CourseError
 from ..models.text_encoders import TextEncoder
 
-if TYPE_CHECKING:
-    from ..data import Batches, ImageSet, TextBatches, TextSet
-
 
 def learning_batches(
     network: nn.Module,
-    items: "ImageSet | TextSet",
+    items: ImageSet | TextSet,
     augment,
     *,
     size: int,
     batch_size: int,
     seed: int,
     hardware: Hardware,
-) -> "Batches | TextBatches":
+) -> Batches | TextBatches:
     """Shuffled batches to train `network` (a classifier or its backbone) on; augment as `training_batches` takes it."""
-    from ..data import TextBatches, training_batches
-
     if tokenizer := _tokenizer_for(network, items, augment not in (None, "none")):
         return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size, shuffle=True, seed=seed)
     common = {"size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
@@ -36,17 +30,15 @@ def learning_batches(
 
 def looking_batches(
     network: nn.Module,
-    items: "ImageSet | TextSet",
+    items: ImageSet | TextSet,
     *,
     size: int,
     batch_size: int,
     hardware: Hardware,
     augment=None,
     seed: int = 0,
-) -> "Batches | TextBatches":
+) -> Batches | TextBatches:
     """Batches to look at every item once; augment: a view of pictures, for test-time augmentation."""
-    from ..data import Batches, TextBatches
-
     if tokenizer := _tokenizer_for(network, items, augment is not None):
         return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size)
     common = {"size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
@@ -62,8 +54,6 @@ def default_size(network: nn.Module) -> int:
 
 def tokenizer_of(encoder: TextEncoder) -> Tokenizer:
     """The tokenizer whose ids a text encoder takes; MiniLM knows its own."""
-    from ..data import minilm_tokenizer
-
     if encoder.tokenizer is None and encoder.name == "minilm":
         encoder.tokenizer = minilm_tokenizer()
     if encoder.tokenizer is None:
@@ -76,8 +66,6 @@ def tokenizer_of(encoder: TextEncoder) -> Tokenizer:
 
 def _tokenizer_for(network, items, augmented: bool) -> Tokenizer | None:
     """The tokenizer to make batches with, None for pictures. CourseError where network and set don't go together."""
-    from ..data import ImageSet, TextSet
-
     encoder = getattr(network, "backbone", network)
     reads = isinstance(encoder, TextEncoder)
     if (reads and isinstance(items, ImageSet)) or (not reads and isinstance(items, TextSet)):

@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from tokenizers import Tokenizer
 from torch import nn
+from torchvision.transforms import v2
 
+from ..data import ImageSet, TextSet
 from ..device import Hardware, pick_device
 from ..engine import checkpoint as files
 from ..engine.fit import fit
@@ -23,11 +25,6 @@ from ..models.text_encoders import TextEncoder
 from .features import features, quick_precision
 from .probe import probe
 from .sets import default_size, learning_batches, looking_batches, tokenizer_of
-
-if TYPE_CHECKING:
-    from torchvision.transforms import v2
-
-    from ..data import ImageSet, TextSet
 
 # The head's peak learning rate of each recipe, for pictures and for texts: lp-ft's was compared on emoji splits 10 to 12,
 # scratch's of texts on R8's split 10, MiniLM's on ten labels a class of 20 Newsgroups; the others are not tuned.
@@ -58,7 +55,7 @@ class Result:
 
 def transfer(
     model: Classifier,
-    data: "ImageSet | TextSet",
+    data: ImageSet | TextSet,
     recipe: str = "lp-ft",
     *,
     epochs: int = 10,
@@ -68,7 +65,7 @@ def transfer(
     size: int | None = None,
     max_tokens: int | None = None,
     batch_size: int = 32,
-    augment: "str | v2.Transform" = "none",
+    augment: str | v2.Transform = "none",
     weight_decay: float = 0.01,
     label_smoothing: float = 0.1,
     rate_decay: float = 0.85,
@@ -137,7 +134,7 @@ def _made(data, seed, images, augment, batch_size, rate_decay, settings, hardwar
     return made | decoded(data) | {"hardware": hardware.line()}
 
 
-def decoded(data: "ImageSet | TextSet") -> dict:
+def decoded(data: ImageSet | TextSet) -> dict:
     """How the pictures of a set were read from their files, for `predict` to read others likewise; of texts nothing."""
     return {"side": data.images.shape[-1], "background": data.background} if hasattr(data, "images") else {}
 
@@ -278,7 +275,7 @@ def load_model(path: Path | str) -> tuple[Classifier, dict]:
     return model.eval(), state
 
 
-def _check(model: nn.Module, data: "ImageSet", recipe: str) -> None:
+def _check(model: nn.Module, data: ImageSet, recipe: str) -> None:
     if recipe not in RECIPES:
         raise CourseError(f"The recipe {recipe!r} is not known; there are {', '.join(RECIPES)}.")
     if not isinstance(model, Classifier):

@@ -63,15 +63,9 @@ def png(figure: Figure, limit: int = LIMIT) -> bytes:
         raw = io.BytesIO()
         figure.savefig(raw, format="png", dpi=dpi)
         packed = io.BytesIO()
-        picture = (
-            PILImage.open(raw)
-            .convert("RGB")
-            .quantize(
-                colours,
-                PILImage.Quantize.MAXCOVERAGE,  # keeps the rare colours of a scale beside a grey photograph
-                dither=PILImage.Dither.NONE,
-            )
-        )
+        picture = PILImage.open(raw).convert("RGB")
+        # MAXCOVERAGE keeps the rare colours of a scale beside a grey photograph
+        picture = picture.quantize(colours, PILImage.Quantize.MAXCOVERAGE, dither=PILImage.Dither.NONE)
         picture.save(packed, format="png", optimize=True)
         if packed.tell() <= limit:
             break
@@ -110,7 +104,7 @@ def short(text: str, width: int, lines: int = 2) -> str:
 
 
 def tiles(
-    images: Sequence[Tensor],
+    images: Sequence[Tensor | None],
     captions: Sequence[str],
     *,
     columns: int,
@@ -128,6 +122,8 @@ def tiles(
     for axes in grid.flat:
         axes.axis("off")
     for k, (axes, image, caption) in enumerate(zip(grid.flat, images, captions, strict=False)):
+        if image is None:  # an empty place
+            continue
         axes.axis("on")
         put(axes, image, caption, colours[k] if colours else "black", width=int(cell * 9.5))
     for axes, name in zip(grid[:, 0], row_names, strict=False):

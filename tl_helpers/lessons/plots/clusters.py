@@ -19,7 +19,6 @@ def maps(
     names: Sequence[str] = (),
     title: str = "",
     note: str = "",
-    axes_names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Scatter plots side by side. A panel has `xy` (n, 2) and `labels` (n,), perhaps `centres` (k, 2), and `rings`.
 
@@ -43,7 +42,7 @@ def maps(
         for number, (x, y) in enumerate(panel.get("centres", ())):
             axes.scatter(x, y, s=260, color=PALETTE[number % len(PALETTE)], edgecolors="white", linewidths=2, zorder=3)
             axes.annotate(str(number), (x, y), color="white", ha="center", va="center", weight="bold", zorder=4)
-        axes.set(xticks=[], yticks=[], xlabel=axes_names[0], ylabel=axes_names[1])
+        axes.set(xticks=[], yticks=[])
         axes.set_title(name, fontsize=14)
     if names:
         handles, said = grid[0, 0].get_legend_handles_labels()
@@ -60,13 +59,12 @@ def cluster_faces(
     """A row a cluster, the largest `most` of them: the `count` pictures "nearest" to its centre, or "least_sure"."""
     numbers = [getattr(clusters, show)(c, count).tolist() for c in range(min(most, clusters.k))]
     count = max(map(len, numbers))
-    padded = [row + row[-1:] * (count - len(row)) for row in numbers]
-    images = [picture for row in padded for picture in pick(image_set, row)]
+    images = [picture for row in numbers for picture in (*pick(image_set, row), *[None] * (count - len(row)))]
     return tiles(
         images,
         [""] * len(images),
         columns=count,
         title=title or f"The pictures {show.replace('_', ' ')} in each cluster",
-        row_names=[f"{c}: {clusters.sizes[c]}" for c in range(len(padded))],
+        row_names=[f"{c}: {clusters.sizes[c]}" for c in range(len(numbers))],
         note=f"Left: cluster and size. {image_set.attribution}",
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons.plots.canvas import WIDTH, footnote, pixels, put, short, shown
 from tl_helpers.lessons.plots.pictures import pick
+from tl_helpers.models.backbones import outputs
 
 
 @shown
@@ -140,18 +141,17 @@ def _last_maps(model: nn.Module, image: Tensor) -> nn.Module:
     only the class token is read and the patches have no gradient.
     """
     parts = [part for stage in model.backbone.stages.values() for part in stage]
-    found: list[nn.Module] = []
-    hooks = [
-        part.register_forward_hook(lambda part, _, out: found.append(part) if out.ndim == 4 else None) for part in parts
-    ]
     with torch.no_grad():
-        model(image)
-    for hook in hooks:
-        hook.remove()
-    norms = [part.norm1 for part in model.backbone.modules() if isinstance(getattr(part, "norm1", None), nn.Module)]
-    if not found and not norms:
+        seen = outputs(model, image, dict(enumerate(parts)))
+    laid = [parts[k] for k, out in seen.items() if out.ndim > 2]  # in maps, or in tokens
+    maps = [parts[k] for k, out in seen.items() if out.ndim == 4]
+    named = dict(model.backbone.named_modules()).items()
+    norms = [module for name, module in named if name.rpartition(".")[2] in ("norm1", "ln_1")]  # timm, torchvision
+    if maps and maps[-1] is laid[-1]:
+        return maps[-1]
+    if not norms:
         raise CourseError(f"No part of {model.backbone.name} gives maps, so there is nothing to draw Grad-CAM on.")
-    return found[-1] if found else norms[-1]
+    return norms[-1]
 
 
 def _on_a_map(activation: Tensor, channels: int) -> Tensor:

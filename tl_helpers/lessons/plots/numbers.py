@@ -1,6 +1,5 @@
 """Figures made of numbers: bars, the course of a training, a confusion matrix, learning curves with their spread."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +65,7 @@ def history(result, *, title: str = "The course of the training") -> Figure:
     ]
     style = {"training": (PALETTE[0], "o", "-"), "validation": (PALETTE[1], "s", "-")}
     for axes, key, name in curves:
-        values = [_number(row.get(key)) for row in rows]
+        values = np.array([row.get(key) for row in rows], dtype=float)  # None becomes nan
         if np.isfinite(values).any():
             colour, marker, line = style.get(name, (PALETTE[2], "^", "--"))
             axes.plot(epochs, values, color=colour, marker=marker, linestyle=line, label=name)
@@ -189,10 +188,6 @@ def _mark_phases(axes: plt.Axes, phases: Sequence[str], first: int) -> None:
         place = first + k - 0.45, 1.06 if crowded and i % 2 else 1
         axes.annotate(phases[k], place, xycoords=("data", "axes fraction"), va="bottom", color=QUIET, fontsize=12)
     axes.set_title(axes.get_title(), pad=38 if crowded else 22)
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _figure(value: float) -> str:
