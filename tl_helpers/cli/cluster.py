@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     hardware, items = pick_device(), read(arguments)
     print("\n".join([told(items), *getattr(items, "notes", ()), hardware.line()]), flush=True)
     points = prepare(features_of(items, arguments, hardware))
-    choice = _choose(points, arguments) if arguments.k == "auto" else None
+    choice = _choose(items, points, arguments) if arguments.k == "auto" else None
     if choice:
         print(f"How many clusters? {choice.criterion}, mean ± spread of {len(choice.values)} draws:\n{choice}")
     k = choice.k if choice else int(arguments.k)
@@ -158,13 +158,15 @@ def features_of(items, arguments: argparse.Namespace, hardware):
     return features(load_text_encoder("minilm"), items, hardware=hardware)
 
 
-def _choose(points, arguments: argparse.Namespace):
+def _choose(items, points, arguments: argparse.Namespace):
     import numpy as np
 
     from tl_helpers.recipes.choose_k import choose_k
 
     criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
-    ks = [k for k in KS if k < len(np.unique(points, axis=0)) * 4 // 5]
+    # two readings of one text may differ in their last digit, by the place in the batch
+    different = len(set(items.texts) if hasattr(items, "texts") else np.unique(points, axis=0))
+    ks = [k for k in KS if k < different * 4 // 5]
     if not ks:
         raise CourseError(
             f"{len(points)} items (repeated ones count once) are too few to choose k by {criterion}; say how many with --k."
