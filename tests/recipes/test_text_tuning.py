@@ -98,12 +98,16 @@ def test_contrast_draws_classes_together_and_the_same_seed_gives_the_same_number
 
 
 def test_pairs_are_not_cut_where_memory_is_short(few, pretrained, monkeypatch):
+    calls = []
+
     def full(*_):
+        calls.append(1)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(PairScores, "forward", full)
     with pytest.raises(CourseError, match="shorter texts"):
         contrast(copy.deepcopy(pretrained), few, steps=1, max_tokens=16, hardware=CPU)
+    assert len(calls) == 1
 
 
 def test_gradual_unfreezing_moves_the_top_first(reuters, few, monkeypatch):

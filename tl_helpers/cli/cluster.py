@@ -165,7 +165,7 @@ def _choose(items, points, arguments: argparse.Namespace):
 
     criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
     # two readings of one text may differ in their last digit, by the place in the batch
-    different = len(set(items.texts) if hasattr(items, "texts") else np.unique(points, axis=0))
+    different = min(len(np.unique(points, axis=0)), len(set(items.texts)) if hasattr(items, "texts") else len(points))
     ks = [k for k in KS if k < different * 4 // 5]
     if not ks:
         raise CourseError(

@@ -155,10 +155,7 @@ def search(
     _check(data, recipe, pruner)
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
-    made += [
-        [{key: str(value) for key, value in settings.items()} for settings in plan],
-        *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware"),
-    ]
+    made += [list(map(_plain, plan)), *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
     kept, found = _kept(folder, made), Search("epochs")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
@@ -224,6 +221,11 @@ def _check(data: ImageSet, recipe: str, pruner: str) -> None:
             f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "
             f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
         )
+
+
+def _plain(settings: dict) -> dict:
+    """As JSON can hold them: a transform by what it says of itself."""
+    return {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in settings.items()}
 
 
 def _kept(folder: Path | str | None, made: list) -> list[dict]:
