@@ -11,6 +11,7 @@ from tl_helpers.device import pick_device
 from tl_helpers.engine.fit import fit
 from tl_helpers.engine.metrics import measure, predict
 from tl_helpers.engine.settings import Settings
+from tl_helpers.errors import CourseError
 from tl_helpers.models.reader import AttentionSum, PieceReader, SpanReader, WordGuesser, WordReader, read_ahead
 
 
@@ -115,6 +116,7 @@ def test_a_guess_is_asked_for_at_the_end_of_what_has_room(part):
     long = replace(question, query=("word",) * 300 + question.query + ("word",) * 300)
     cut = guess_encoder(tokenizer)(long)["input_ids"]
     assert len(cut) == 128 and (cut == 103).sum() == 1
+    assert len(guess_encoder(tokenizer, max_pieces=20)(long)["input_ids"]) == 20
 
 
 def test_a_hidden_word_is_one_mask_and_its_first_piece_the_label():
@@ -137,6 +139,9 @@ def test_a_hidden_word_is_one_mask_and_its_first_piece_the_label():
         found = [tuple(row[i : i + 5]) in held for row in rows for i in range(len(row) - 4)]
         assert sum(found) > 0.8 * len(found)  # all but where a word of several pieces was hidden
     assert not torch.equal(first[0][1], other[0][1])
+    for wrong in ({"words": 10**6}, {"words": 20, "masks": 15}, {"masks": 0}):
+        with pytest.raises(CourseError, match="fewer masks"):
+            MaskedBatches(tales, tokenizer, **wrong)
 
 
 def test_a_guesser_scores_masks_in_order_and_learns_from_hidden_words(part):

@@ -80,7 +80,7 @@ def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: in
     pieces = _word_pieces(tokenizer)
 
     def encode(question: Question) -> dict[str, Tensor]:
-        query = _query(question, pieces, mask, longest_query)
+        query = _query(question, pieces, mask, min(longest_query, max_pieces - 3))
         context = [piece for sentence in question.context for word in sentence for piece in pieces(word)]
         row = [cls, *context[max(0, len(context) + len(query) + 2 - max_pieces) :], *query, sep]
         offered = [pieces(word)[0] for word in question.candidates]
@@ -116,6 +116,11 @@ class MaskedBatches(Passes):
         self.tales = [[word for sentence in tale.sentences for word in sentence] for tale in tales]
         self.words, self.masks, self.batch_size, self.seed = words, masks, batch_size, seed
         self.n = sum(len(tale) // words for tale in self.tales)
+        if not self.n or not 0 < masks <= words // 2:
+            raise CourseError(
+                f"Hiding {masks} words in each {words} takes tales of {words} words or more, and half of these left to read; "
+                f"found {self.n} such rows: take fewer masks, or shorter rows."
+            )
         self._pieces = _word_pieces(tokenizer)
         self._marks = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
         what = (self.tales, words, masks, batch_size, seed)

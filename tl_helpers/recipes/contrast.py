@@ -36,6 +36,7 @@ class Pairs(Passes):
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         draw = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch))
+        self._epoch += 1
         for _ in range(self.n):
             two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
             inputs = padded([self._rows[i] for i in two.flatten().tolist()])
