@@ -72,27 +72,35 @@ def silent_tales(fold: int) -> set[int]:
 
 
 @functools.cache
-def counted(fold: int) -> collections.Counter:
-    """How often each word, and each pair of words side by side, stands in the tales that teach; () is a sentence's border."""
+def heard(story: int) -> collections.Counter:
+    """How often each word, and each pair of words side by side, stands in a tale; () is a sentence's border."""
     found = collections.Counter()
-    for story, tale in enumerate(load_tales()):
-        for sentence in () if story in silent_tales(fold) else tale.sentences:
-            words = [(), *(word.lower() for word in sentence), ()]
-            found.update(words)
-            found.update(itertools.pairwise(words))
+    for sentence in load_tales()[story].sentences:
+        words = [(), *(word.lower() for word in sentence), ()]
+        found.update(words)
+        found.update(itertools.pairwise(words))
+    return found
+
+
+@functools.cache
+def counted(fold: int) -> collections.Counter:
+    """`heard` of all tales that teach, together."""
+    found = collections.Counter()
+    for story in set(range(len(load_tales()))) - silent_tales(fold):
+        found.update(heard(story))
     return found
 
 
 def neighbours(question, fold: int) -> np.ndarray:
     """(10, 3): logarithms of how common a candidate is, and how often it stood after the left neighbour, before the right.
 
-    A question out of a tale that teaches is not counted itself.
+    The tale that asks is not counted: what a ranker learns from is then like what it will meet.
     """
     words, at, seen = [(), *(word.lower() for word in question.query), ()], question.blank + 1, counted(fold)
+    own = heard(question.story) if question.story not in silent_tales(fold) else {}
     found = np.zeros((10, 3))
     for k, word in enumerate(question.candidates):
-        own = word == question.answer and question.story not in silent_tales(fold)
-        found[k] = [seen[it] - own for it in (word, (words[at - 1], word), (word, words[at + 1]))]
+        found[k] = [seen[it] - own.get(it, 0) for it in (word, (words[at - 1], word), (word, words[at + 1]))]
     found[:, 1:] += 5e-4 * (found[:, :1] + 1)  # never seen is not impossible; the figure was not tuned
     found[:, 0] += 1
     return np.log(found)
