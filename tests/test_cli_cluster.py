@@ -81,6 +81,13 @@ def test_texts_get_words_and_labels_only_judge(tmp_path, capsys):
     assert cli.main(cluster(plain, "--k", 2, "--out", tmp_path / "plain")) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["sizes"] == [8, 8] and found["metrics"] == {}
+    plain.write_bytes("\n".join(cats + ships).encode() + "\nein Sch\u00e4fer".encode("latin-1"))
+    assert "line 17 is not UTF-8" in no(capsys, plain, "--k", 2)
+    assert cli.main([*cluster(plain, "--k", 2, "--out", tmp_path / "plain"), "--skip-bad"]) == 0
+    said = capsys.readouterr().out
+    assert "1 row left out" in said and sum(json.loads(said.splitlines()[-1])["sizes"]) == 16
+    plain.write_text("\n \n", "utf-8")
+    assert "holds no document" in no(capsys, plain, "--k", 2)
 
 
 def test_a_file_of_texts_needs_no_labels_and_its_columns_can_be_named(tmp_path, capsys):

@@ -148,4 +148,7 @@ def test_a_gpu_that_cannot_compute_is_left_alone_and_told(monkeypatch):
 def test_a_full_device_is_known_by_its_class_or_by_its_words():
     assert device.out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert device.out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
+    with pytest.raises(RuntimeError) as full:
+        torch.empty(10**15)
+    assert device.out_of_memory(full.value)
     assert not device.out_of_memory(RuntimeError("shapes do not fit"))

@@ -185,8 +185,9 @@ def home_of(model: torch.nn.Module) -> torch.device:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a device is full; mps has no class of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    """Whether a device is full; mps and cpu have no class of their own for that."""
+    told = ("out of memory", "can't allocate memory", "not enough memory")  # mps, a CPU, a CPU under Windows
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
 
 def _is_there(kind: str) -> bool:

@@ -345,12 +345,11 @@ def add(rows: list[dict], seconds: float) -> None:
     try:
         table = {
             "command": "python tests/benchmarks/cloze_table.py baselines (words, frozen, …)",
-            "hardware": tl.pick_device().line(),
             "budget": "as in settings; guesser and fine-tuned in bf16 where it pays",
-            "date": datetime.date.today().isoformat(),
             "settings": SETTINGS,
         }
-        rows = [row | {"seconds": round(seconds, 1)} for row in rows]
+        more = {"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()}
+        rows = [row | {"seconds": round(seconds, 1)} | more for row in rows]
         lines = ",\n  ".join(map(json.dumps, kept() + rows))
         write_atomically(PATH, json.dumps(table, indent=1)[:-2] + ',\n "rows": [\n  ' + lines + "\n ]\n}\n")
     finally:

@@ -130,7 +130,9 @@ def test_seeds_are_far_apart():
 
 
 def test_no_batch_of_one_is_left_to_a_batch_norm(digits):
-    batches = Batches(digits.subset(range(33)), batch_size=16, size=8, shuffle=True, join_last=True)
+    batches = Batches(digits.subset(range(33)), batch_size=16, size=8, shuffle=True)
     assert [len(labels) for _, labels, _ in batches] == [16, 17] and len(batches) == 2
     assert [len(labels) for _, labels, _ in Batches(digits.subset(range(33)), batch_size=16, size=8)] == [16, 16, 1]
-    assert len(Batches(digits.subset([0]), batch_size=16, size=8, join_last=True)) == 1
+    shortened = Batches(digits.subset(range(33)), batch_size=16, size=8, shuffle=True, drop_last=True)
+    assert [len(labels) for _, labels, _ in shortened] == [16, 16]
+    assert len(Batches(digits.subset([0]), batch_size=16, size=8, shuffle=True)) == 1

@@ -17,7 +17,8 @@ from tl_helpers.data.cloze import (
     load_tales,
     word_classes,
 )
-from tl_helpers.data.cloze_batches import ClozeBatches
+from tl_helpers.data.cloze_batches import ClozeBatches, MaskedBatches, guess_encoder
+from tl_helpers.data.tokens import minilm_tokenizer, word_tokenizer
 from tl_helpers.errors import CourseError
 
 COUNTS = {"noun": 1720, "verb": 1650, "preposition": 1870}
@@ -166,6 +167,17 @@ def test_batches_are_whole_padded_and_follow_from_seed_and_epoch():
     assert next(iter(shuffled))[0]["blank"].tolist() == orders[0] != orders[1]
     with pytest.raises(CourseError, match="nothing to read"):
         ClozeBatches(part.subset([]), encode)
+
+
+def test_batches_of_another_encoding_are_others_to_a_checkpoint():
+    part, tokenizer = load_cloze("noun").subset(range(4), "train"), minilm_tokenizer()
+    longer, again, shorter = (ClozeBatches(part, guess_encoder(tokenizer, size)).fingerprint for size in (128, 128, 64))
+    assert longer == again != shorter
+    assert ClozeBatches(part, guess_encoder(tokenizer, 128), seed=1).fingerprint != longer
+    few = word_tokenizer([" ".join(word for sentence in load_tales()[0].sentences for word in sentence)], 50)
+    few.add_special_tokens(["[CLS]", "[SEP]", "[MASK]"])
+    known = [MaskedBatches(load_tales()[:1], which).fingerprint for which in (tokenizer, tokenizer, few)]
+    assert known[0] == known[1] != known[2]
 
 
 def test_unknown_kind():

@@ -8,6 +8,7 @@ import torch
 import tl_helpers as tl
 from tl_helpers.data import text, tokens
 from tl_helpers.engine.fit import fit
+from tl_helpers.engine.metrics import predict
 from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
 from tl_helpers.models import attach_head, build, heads, load_text_encoder, trainable_table
@@ -108,6 +109,9 @@ def test_pairs_are_not_cut_where_memory_is_short(few, pretrained, monkeypatch):
     with pytest.raises(CourseError, match="shorter texts"):
         contrast(copy.deepcopy(pretrained), few, steps=1, max_tokens=16, hardware=CPU)
     assert len(calls) == 1
+    with pytest.raises(CourseError, match="shorter texts"):
+        predict(PairScores(pretrained), Pairs(few, tokens.minilm_tokenizer(), 1, 16), CPU)
+    assert len(calls) == 2
 
 
 def test_gradual_unfreezing_moves_the_top_first(reuters, few, monkeypatch):

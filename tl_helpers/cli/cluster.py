@@ -125,23 +125,18 @@ def read_texts(file: Path, arguments: argparse.Namespace):
     """A TextSet of the lines of a .txt, or of the rows of a .csv, .tsv or .jsonl; where these have labels, with them."""
     import torch
 
-    from tl_helpers.data.rows import UNLABELLED, Row, read_rows, read_utf8
+    from tl_helpers.data.rows import UNLABELLED, read_rows
     from tl_helpers.data.text import TextSet
 
     notes: list[str] = []
-    if file.suffix.lower() == ".txt":
-        lines = read_utf8(file).split("\n")
-        rows = [Row(line.strip(), UNLABELLED, f"line {i}") for i, line in enumerate(lines, 1) if line.strip()]
-    else:
-        columns = arguments.text_column, arguments.label_column
-        rows = read_rows(file, columns, arguments.skip_bad, notes, labelled=False)
-    texts, labels, names = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = arguments.text_column, arguments.label_column
+    texts, labels, names = zip(*read_rows(file, columns, arguments.skip_bad, notes, labelled=False), strict=True)
     if UNLABELLED in labels and len(set(labels)) > 1:
         notes.append(
             f"{count(labels.count(UNLABELLED), 'row')} without a label: the labels of the others are not used."
         )
-        labels = (UNLABELLED,) * len(rows)
-    classes = tuple(sorted(set(labels))) or (UNLABELLED,)
+        labels = (UNLABELLED,) * len(labels)
+    classes = tuple(sorted(set(labels)))
     numbers = torch.tensor([classes.index(label) for label in labels], dtype=torch.int64)
     return TextSet(file.name, texts, numbers, classes, names, notes=tuple(notes))
 

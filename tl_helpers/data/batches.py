@@ -35,8 +35,8 @@ class Batches(Passes):
     """Iterable of (inputs uint8 (b, C, size, size), labels int64 (b,), weights float32 (b,)).
 
     augment: a transform from one uint8 picture to another of `size` (see `augmentation`), called for each picture, with
-    fresh random numbers; None: pictures are only brought to size, once. shuffle: a new order each epoch. join_last: a last
-    batch of one joins the batch before it, for a batch norm that learns.
+    fresh random numbers; None: pictures are only brought to size, once. shuffle: a new order each epoch, and a last batch
+    of one joins the batch before it, for a batch norm that learns has no spread of one sample.
     Each pass is an epoch of its own, counted on from 0; `set_epoch(e)` says which comes next, so that a training resumed at
     epoch e sees what one never stopped would see. The caller's random numbers are left as they were.
     workers: processes that prepare batches (0: none, the right choice in a notebook); they change nothing but the speed.
@@ -54,7 +54,6 @@ class Batches(Passes):
         workers: int = 0,
         pin_memory: bool = False,
         drop_last: bool = False,
-        join_last: bool = False,
     ) -> None:
         if batch_size < 1 or size < 1 or workers < 0 or seed < 0:
             raise CourseError(
@@ -70,7 +69,7 @@ class Batches(Passes):
         self.role, self.n = image_set.role, len(image_set)
         if drop_last:
             self.n -= self.n % batch_size
-        self._joins = join_last and self.n > batch_size and self.n % batch_size == 1
+        self._joins = shuffle and self.n > batch_size and self.n % batch_size == 1
         self.pin_memory = pin_memory and torch.cuda.is_available()
         self._maker = _Maker(image_set, size, augment, seed)
         self._loader = self._make_loader(workers) if workers else None
@@ -82,7 +81,7 @@ class Batches(Passes):
     def fingerprint(self) -> str:
         """sha256 (hex) of all that decides what the batches hold: pictures, order, size and augmentation."""
         what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
-        return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last, self._joins)).encode()).hexdigest()
+        return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last)).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Batch]:
         if self._loader is not None:

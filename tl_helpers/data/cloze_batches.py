@@ -123,7 +123,7 @@ class MaskedBatches(Passes):
             )
         self._pieces = _word_pieces(tokenizer)
         self._marks = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
-        what = (self.tales, words, masks, batch_size, seed)
+        what = (self.tales, tokenizer.to_str(), words, masks, batch_size, seed)
         self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
@@ -153,14 +153,21 @@ class RowBatches(Passes):
     Unshuffled batches keep the order of the rows; shuffled ones follow from (seed, epoch).
     """
 
-    def __init__(
-        self, rows: list[dict[str, Tensor]], labels, role: str, what: str, *, batch_size=16, shuffle=False, seed=0
-    ):
+    def __init__(self, rows: list[dict[str, Tensor]], labels, role: str, *, batch_size=16, shuffle=False, seed=0):
         if not rows or batch_size < 1:
             raise CourseError(f"{len(rows)} questions in batches of {batch_size}: there is nothing to read.")
         self.rows, self.labels, self.role, self.n = rows, torch.as_tensor(labels), role, len(rows)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.fingerprint = f"{what} {batch_size} {shuffle} {seed}"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of what is read, as it is encoded, and of its order."""
+        found = hashlib.sha256(repr((self.batch_size, self.shuffle, self.seed, self.labels.tolist())).encode())
+        for row in self.rows:
+            for key, tensor in row.items():
+                found.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                found.update(tensor.flatten().view(torch.uint8).numpy())
+        return found.hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         order = torch.arange(self.n)
@@ -176,7 +183,7 @@ class ClozeBatches(RowBatches):
     """Batches of cloze questions, each encoded once: by `words_encoder`, `pieces_encoder`, or a look-up of states kept before."""
 
     def __init__(self, cloze: ClozeSet, encode: Encoder, **how) -> None:
-        super().__init__(list(map(encode, cloze.questions)), cloze.labels, cloze.role, cloze.fingerprint, **how)
+        super().__init__(list(map(encode, cloze.questions)), cloze.labels, cloze.role, **how)
 
 
 def pad(tensors: list[Tensor]) -> Tensor:

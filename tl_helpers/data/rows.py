@@ -1,4 +1,4 @@
-"""Rows of a CSV, TSV or JSONL file: read strictly, and what is wrong with them said by line."""
+"""Rows of a CSV, TSV or JSONL file, or lines of a text: read strictly, and what is wrong with them said by line."""
 
 import csv
 import io
@@ -30,20 +30,22 @@ def read_rows(
 ) -> list[Row]:
     """The rows of a file. columns: of text and label, None to find them by their usual names.
 
-    labelled=False: no label is needed, neither the column nor one in each row; where it lacks a row is "unlabelled".
+    labelled=False: no label is needed, neither the column nor one in each row; where it lacks a row is "unlabelled". So a
+    .txt can be read, too: its lines are the texts, empty ones are passed over.
     A row that is empty, not UTF-8, without a label, with more cells than the header or with text behind its closing quote
     raises CourseError; with skip_bad a sentence is added to notes. A .csv may be separated by semicolons or tabs, as its
     header is. A quote that is not closed is an error in any case.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(ENDINGS)}.")
+    endings = ENDINGS if labelled else (*ENDINGS, ".txt")
+    if path.suffix.lower() not in endings:
+        raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(endings)}.")
     try:
         content = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is told by row
     except OSError as error:
         raise CourseError(f"{path} can't be read ({error.strerror}).") from error
     rows, bad, found = [], [], None
-    records = _json_records if path.suffix.lower() == ".jsonl" else _csv_records
-    for line, record in records(content, path):
+    records = {".jsonl": _json_records, ".txt": _lines}
+    for line, record in records.get(path.suffix.lower(), _csv_records)(content, path):
         if isinstance(record, str):
             bad.append(f"line {line} {record}")
             continue
@@ -134,6 +136,11 @@ def _separator(content: str) -> str:
     """The first of comma, semicolon and tab that cuts the header."""
     header = content.partition("\n")[0]
     return next((mark for mark in ",;\t" if len(next(csv.reader([header], delimiter=mark), ())) > 1), ",")
+
+
+def _lines(content: str, _: Path) -> Iterator[tuple[int, dict]]:
+    """A .txt has one column, the text."""
+    return ((number, {"text": line}) for number, line in enumerate(content.split("\n"), 1) if line.strip())
 
 
 def _json_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:

@@ -18,7 +18,7 @@ from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from . import resume
-from .metrics import check_labels, measure, predict, unpack
+from .metrics import TOO_LARGE, check_labels, measure, predict, unpack
 from .progress import Progress, say
 from .protocol import in_pieces, role_of, rows_of
 from .settings import Settings
@@ -224,11 +224,8 @@ class _Run:
 
     def _smaller_pieces(self, sizes: list[int]) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        if self.pieces >= max(sizes) or getattr(self.train, "in_one_piece", False):
-            raise CourseError(
-                "What can't be cut any further does not fit into the device's memory: take smaller images, shorter texts, "
-                "fewer classes of pairs, or TL_DEVICE=cpu."
-            )
+        if self.pieces >= max(sizes) or getattr(self.model, "in_one_piece", False):
+            raise CourseError(TOO_LARGE)
         self.pieces *= 2
         if self.hardware.device.type != "cpu":
             getattr(torch, self.hardware.device.type).empty_cache()

@@ -11,6 +11,11 @@ from ..device import Hardware, out_of_memory
 from ..errors import CourseError
 from .protocol import part_of, rows_of
 
+TOO_LARGE = (
+    "What can't be cut any further does not fit into the device's memory: take smaller images, shorter texts, fewer classes "
+    "of pairs; where it was a GPU's, TL_DEVICE=cpu is another way."
+)
+
 
 def unpack(batch: tuple | list) -> tuple:
     """A batch as (inputs, labels, weights); weights are ones where a loader gives only (inputs, labels)."""
@@ -50,10 +55,8 @@ def logits_of(model: nn.Module, inputs, hardware: Hardware) -> Tensor:
         if not out_of_memory(error):
             raise
         rows = rows_of(inputs)
-        if rows < 2:
-            raise CourseError(
-                "Not even one input fits into the device's memory: take smaller images, or TL_DEVICE=cpu."
-            ) from None
+        if rows < 2 or getattr(model, "in_one_piece", False):
+            raise CourseError(TOO_LARGE) from None
     halves = slice(0, rows // 2), slice(rows // 2, rows)
     return torch.cat([logits_of(model, part_of(inputs, half), hardware) for half in halves])
 

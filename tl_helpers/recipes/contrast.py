@@ -24,8 +24,6 @@ class Pairs(Passes):
     Where a class has a single text both are the same.
     """
 
-    in_one_piece = True  # each text is held against those of all other classes
-
     def __init__(self, texts: TextSet, tokenizer: Tokenizer, batches: int, max_tokens: int = 128, seed: int = 0):
         self._rows = encode(texts.texts, tokenizer, max_tokens)
         self._of = [(texts.labels == label).nonzero().flatten() for label in range(len(texts.classes))]
@@ -49,6 +47,8 @@ class Pairs(Passes):
 
 class PairScores(nn.Module):
     """Row i asks: which of the other k texts is of my class? Logits (k, k): cosines of features, times `scale`."""
+
+    in_one_piece = True  # each text is held against those of all other classes
 
     def __init__(self, encoder: TextEncoder, scale: float = 20.0):
         super().__init__()

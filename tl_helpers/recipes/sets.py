@@ -23,8 +23,6 @@ def learning_batches(
     if tokenizer := _tokenizer_for(network, items, augment not in (None, "none")):
         return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size, shuffle=True, seed=seed)
     common = {"size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
-    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
-    common["join_last"] = any(parameter.requires_grad for norm in norms for parameter in norm.parameters())
     return training_batches(items, augment, batch_size=batch_size, seed=seed, **common)
 
 
