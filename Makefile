@@ -63,10 +63,12 @@ demo: setup
 	CI=1 .venv/bin/jupyter nbconvert --to html --execute --output-dir build/demo notebooks/01_*.ipynb
 	@ls build/demo/*.html
 
+# Two workers, a thread each: half the time of one worker with two threads. The long tests, in the browser, come first.
+test: export OMP_NUM_THREADS := 1
 test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	$(PY) -m pytest --cov=tl_helpers
+	$(PY) -m pytest --cov=tl_helpers -n 2 --dist loadscope --no-loadscope-reorder
 	TL_BUDGET=ci CI=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \
 	  --nbval-cell-timeout=300 -n 2 --dist loadscope notebooks/
 

@@ -43,7 +43,7 @@ def test_the_player_plays_and_the_map_answers(tmp_path):
     with jupyterlab(folder, home) as host, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1300, "height": 1100})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         page.goto(f"http://{host}/lab/tree/{name}?token={TOKEN}&reset")
         page.wait_for_selector("text=Python 3 (ipykernel) | Idle")
         run_all(page)

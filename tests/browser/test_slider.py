@@ -126,7 +126,7 @@ def test_moving_a_slider_changes_what_is_shown(notebook, tmp_path):
     with jupyterlab(folder, home) as host, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"http://{host}/lab/tree/{notebook.name}?token={TOKEN}&reset")
