@@ -83,10 +83,10 @@ def unfix(answer: Any) -> str:
 
 
 @exercise(
-    "14.3", start="Compare every member with every stranger: `members[:, None] < others` is a table of yes and no."
+    "14.3", start="Compare every member with every outsider: `members[:, None] < others` is a table of yes and no."
 )
 def attack_auc(answer: Any) -> str:
-    """`answer`: f(losses of members (m,), losses of strangers (k,)) -> share of pairs where the member's is lower."""
+    """`answer`: f(losses of members (m,), losses of outsiders (k,)) -> share of pairs where the member's is lower."""
     members = torch.tensor([0.1, 0.2, 0.2, 0.9])
     others = torch.tensor([0.2, 0.5, 1.0, 2.0, 0.05, 0.06])
     table = members[:, None] - others

@@ -89,7 +89,8 @@ def pixels(image: Tensor) -> np.ndarray:
 def put(axes: Axes, image: Tensor, caption: str = "", colour: str = "black", width: int = 14) -> None:
     """Show one picture on `axes`, its caption below in at most two lines, framed where `colour` is not black."""
     top = 255 if image.dtype == torch.uint8 else 1
-    axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=top)
+    smooth = None if min(image.shape[-2:]) > 64 else "nearest"  # few pixels are to be seen as pixels
+    axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=top, interpolation=smooth)
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(short(caption, width), color=colour, fontsize=12)
     axes.spines[:].set_visible(colour != "black")
@@ -125,7 +126,7 @@ def tiles(
         if image is None:  # an empty place
             continue
         axes.axis("on")
-        put(axes, image, caption, colours[k] if colours else "black", width=int(cell * 9.5))
+        put(axes, image, caption, colours[k] if colours else "black", width=int(cell * 10.2))
     for axes, name in zip(grid[:, 0], row_names, strict=False):
         axes.set_ylabel(name, fontsize=14)
     figure.suptitle(title, fontsize=16)

@@ -31,11 +31,13 @@ def bars(
     for place, mean, spread in zip(places, means, spreads, strict=True):
         # a spread is often below a hundredth: shares get a third digit with it
         said = (f"{mean:.3f}", f"{spread:.3f}") if abs(mean) < 2 else (_figure(mean), _figure(spread))
-        text = "  " + (" ± ".join(said) if spread else _figure(mean))
-        axes.text(mean + spread, place, text, va="center")
+        text = " ± ".join(said) if spread else said[0] if spreads.any() else _figure(mean)
+        room = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # no line of chance runs through a figure
+        at = (mean + spread, place)
+        axes.annotate(text, at, xytext=(8, 0), textcoords="offset points", va="center", bbox=room, zorder=3)
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
     axes.set_yticklabels([short(name, 30) for name in pairs])
-    axes.set_xlim(0, max((means + spreads).max(), chance or 0) * 1.28 or 1)
+    axes.set_xlim(0, max((means + spreads).max(), chance or 0) * 1.34 or 1)
     if chance is not None:
         axes.axvline(chance, color=PALETTE[1], linestyle="--")
         axes.text(chance, -0.55, f" chance {_figure(chance)}", color=PALETTE[1], va="bottom", ha="left")
@@ -75,7 +77,8 @@ def history(result, *, title: str = "The course of the training") -> Figure:
         axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(first - 0.5, first + len(rows) - 0.5)
         _mark_phases(axes, [row.get("phase", "") for row in rows], first)
-        axes.legend(fontsize=13, frameon=True, framealpha=1, edgecolor="none")
+    lines = {line.get_label(): line for axes in (losses, shares) for line in axes.get_legend_handles_labels()[0]}
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, fontsize=13)
     figure.suptitle(title, fontsize=16)
     return figure
 
@@ -93,7 +96,7 @@ def confusion(report, *, title: str = "") -> Figure:
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=14 if size < 12 else 12)
-    names = [name if len(name) <= 18 else f"{name[:17]}…" for name in map(str, report.classes)]
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in map(str, report.classes)]
     slanted = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if size > 3 else {}
     axes.set_xticks(range(size), names, **slanted)
     axes.set_yticks(range(size), names)
@@ -144,7 +147,8 @@ def learning_curve(
     if min(places) > 0 and max(places) > 10 * min(places):
         axes.set_xscale("log")
         axes.minorticks_off()
-    axes.set_xticks(places, [f"{place:g}" for place in places])
+    if len(places) <= 12:
+        axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
