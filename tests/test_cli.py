@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tl_helpers import cli, data, doctor, sources
+from tl_helpers.engine import checkpoint
 from tl_helpers.models import attach_head, heads, load_backbone
 from tl_helpers.recipes.evaluate import evaluate
 from tl_helpers.recipes.transfer import RECIPES, load_model, transfer
@@ -351,3 +352,21 @@ def test_a_name_that_is_not_utf_8_is_answered_for(photos, trained, tmp_path):
     command = [sys.executable, "-m", "tl_helpers", "predict", str(trained), str(tmp_path / name)]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0 and rb"caf\udce9.png: bright" in done.stdout and not done.stderr
+
+
+def test_options_without_an_effect_are_refused(photos, capsys):
+    for option, value in (("--lr", 0.1), ("--ema", 0.9), ("--augment", "flip-crop"), ("--epochs", 3), ("--search", 2)):
+        assert f"{option} has no effect here: a probe" in no(
+            capsys, "train", photos, "--recipe", "probe", option, value
+        )
+    assert "is no set of texts" in no(capsys, "train", photos, "--max-tokens", 20)
+    assert "no share between 0 and 1" in no(capsys, "train", photos, "--ema", 2)
+    given = ("--lr", 0.1, "--weight-decay", 0, "--augment", "none")
+    assert "are all given" in no(capsys, "train", photos, "--search", 2, *given)
+
+
+def test_a_model_whose_training_was_interrupted_says_so(photos, trained, tmp_path, capsys):
+    tensors, state = checkpoint.load(trained / "model.safetensors")
+    checkpoint.save(tmp_path / "model.safetensors", tensors, {**state, "ended": "interrupted"})
+    assert cli.main(["predict", str(tmp_path), str(photos / "dark" / "0.png")]) == 0
+    assert "was interrupted after 0 epochs" in capsys.readouterr().err

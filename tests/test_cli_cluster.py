@@ -182,5 +182,5 @@ def test_folders_with_a_note_beside_them_are_a_set_and_repeated_lines_count_once
     lines = tmp_path / "lines.txt"
     lines.write_text("\n".join(["one thing", "another thing", "a third"] * 20))
     capsys.readouterr()
-    assert cli.main(["cluster", str(lines), "--k", "auto"]) == 2
-    assert "repeated ones count once" in capsys.readouterr().err
+    assert cli.main(["cluster", str(lines), "--k", "auto", "--out", str(tmp_path / "lines")]) == 0
+    assert "3 clusters of 20, 20, 20" in capsys.readouterr().out  # no k above three, though there are sixty lines

@@ -277,3 +277,27 @@ def test_parts_may_be_written_in_capitals_and_nothing_may_stand_beside_them(tmp_
         (root / extra / "cat" / "0.png").unlink()
         (root / extra / "cat").rmdir()
         (root / extra).rmdir()
+
+
+def test_a_wrong_option_is_no_fault_of_the_pictures(pets):
+    with pytest.raises(CourseError, match="'whit' is no colour"):
+        load(pets, background="whit")
+    with pytest.raises(CourseError, match="1 or more; found -5"):
+        load(pets, image_size=-5)
+    with pytest.raises(CourseError, match="digits is kept as it came"):
+        load("digits", image_size=64)
+
+
+def test_pictures_of_no_class_in_a_part_are_named_and_a_folder_too_far_out_is_noticed(pets, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / "train").mkdir(parents=True, exist_ok=True)
+        (pets / name).rename(tmp_path / "set" / "train" / name)
+    picture(tmp_path / "set" / "test" / "1.png")  # as competitions hand them out
+    with pytest.raises(CourseError, match=r"test holds 1 picture outside any class folder, such as 1\.png"):
+        load(tmp_path / "set")
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "set" / "train").rename(tmp_path / "outer" / "pets")
+    with pytest.raises(
+        CourseError, match=r"one class only, 'pets'.*holds folders itself \(cat, dog\): is .*pets meant"
+    ):
+        load(tmp_path / "outer")

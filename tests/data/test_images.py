@@ -175,3 +175,13 @@ def test_free_memory_is_what_a_container_leaves(monkeypatch, tmp_path):
     (tmp_path / "memory.current").write_text("400000")
     monkeypatch.setattr(module, "Path", lambda *_: tmp_path)
     assert module._free_memory() == 600_000
+
+
+def test_an_odd_header_and_numbers_beyond_sixteen_bits_are_named(tmp_path):
+    # turned (6), and a resolution that is a text: Pillow reads it, but could not write it again
+    entries = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + b"\x01\x1a\0\x02\0\0\0\x0472\0\0"
+    Image.new("RGB", (8, 4)).save(tmp_path / "phone.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + entries + bytes(4))
+    assert decode(tmp_path / "phone.jpg").shape == (3, 8, 4)
+    Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(tmp_path / "wide.tiff")
+    with pytest.raises(CourseError, match=r"wide\.tiff holds whole numbers beyond 16 bits"):
+        decode(tmp_path / "wide.tiff")

@@ -74,6 +74,13 @@ def test_small_classes_still_split():
         (LABELS, {"val": 0.0}, "val=0.0"),
         (LABELS, {"test": 52}, "A test set of 52 items can't be had"),
         (LABELS, {"groups": np.zeros(200, int)}, "of one group can't be cut"),
+        (LABELS, {"groups": np.zeros(3, int)}, "every item has a group"),
+        (LABELS, {"seed": -1}, "seed is 0 or more"),
+        (
+            [0, 1] * 30 + [2] * 6,
+            {"groups": [*range(60), *[60] * 6], "seed": 3},
+            "no item of class 2 is left to train on",
+        ),
     ],
 )
 def test_what_can_not_be_split_is_told(labels, arguments, problem):

@@ -124,3 +124,16 @@ def test_a_missing_file_and_a_question_without_end(tmp_path):
     with pytest.raises(CourseError, match="ask shorter"):
         windows(load_squad(tmp_path / "long.json")[0], minilm_tokenizer(), 96)
     assert torch.is_tensor(SpanBatches(load_squad(OURS)[:2], minilm_tokenizer()).labels)
+
+
+def test_an_answer_with_a_space_at_its_edge_is_that_answer(tmp_path):
+    paragraph = GOOD["data"][0]["paragraphs"][0]["context"]
+    start = paragraph.index(" ") + 1
+    word = paragraph[start:].split(" ")[0]
+    labels = []
+    for text, place in ((word, start), (f" {word}", start - 1), (f"{word} ", start)):
+        (tmp_path / "a.json").write_bytes(change(*P, "qas", 0, "answers", to=[{"text": text, "answer_start": place}]))
+        question = load_squad(tmp_path / "a.json")[0]
+        labels.append(SpanBatches([question], minilm_tokenizer()).labels[0])
+        assert question.answers == ((word, start),)
+    assert labels[0] == labels[1] == labels[2] > 0

@@ -129,7 +129,7 @@ def test_a_folder_with_its_own_test_file(tmp_path):
     found = load(tmp_path)
     assert found.test.texts == ("gold rose", "rain fell") and len(found.train) + len(found.val) == 24
     a_file(tmp_path / "test.csv", ["gold rose,metal", "rain fell,rice"])
-    with pytest.raises(CourseError, match="rice occurs in test, but in no training row"):
+    with pytest.raises(CourseError, match="rice occurs in val or test, but in no training row"):
         load(tmp_path)
 
 
@@ -228,3 +228,36 @@ def test_labels_may_be_numbers_and_nought_is_one(tmp_path):
     path = tmp_path / "numbers.jsonl"
     path.write_text("\n".join(json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(4)), "utf-8")
     assert {row.label for row in read_rows(path, (None, None), False, [], labelled=False)} == {"0", "1"}
+
+
+def test_encodings_and_headers_that_cannot_be_meant(tmp_path):
+    rows = "\n".join(["text,label", *some_rows()])
+    (tmp_path / "wide.csv").write_text(rows, encoding="utf-16")
+    with pytest.raises(CourseError, match="in UTF-16"):
+        load(tmp_path / "wide.csv")
+    (tmp_path / "latin.csv").write_text(rows.replace("text", "tëxt"), encoding="latin-1")
+    with pytest.raises(CourseError, match=r"names of the columns of latin\.csv are not UTF-8"):
+        load(tmp_path / "latin.csv")
+    with pytest.raises(CourseError, match="more than one column called text"):
+        load(a_file(tmp_path / "twice.csv", ["a,b,c"], "text,text,label"))
+    (tmp_path / "mac.csv").write_bytes(rows.replace("\n", "\r").encode())
+    assert len(load(tmp_path / "mac.csv")) == 24
+
+
+def test_a_row_is_counted_as_an_editor_counts_it(tmp_path):
+    with pytest.raises(CourseError, match="line 5 has an empty text"):
+        load(a_file(tmp_path / "gaps.csv", ["a,x", "", "", ",y"]))
+    lines = ['{"text": "a"}', *(json.dumps({"text": f"b {i}", "label": "xy"[i % 2]}) for i in range(12))]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(CourseError, match="line 1 has no label"):
+        load(tmp_path / "a.jsonl")
+
+
+def test_a_class_of_the_validation_rows_alone_could_not_be_learnt(tmp_path):
+    a_file(tmp_path / "train.csv", some_rows())
+    a_file(tmp_path / "val.csv", ["gold rose,rice"])
+    a_file(tmp_path / "test.csv", ["gold rose,metal"])
+    with pytest.raises(CourseError, match="rice occurs in val or test, but in no training row"):
+        load(tmp_path)
+    a_file(tmp_path / "val.csv", ["gold fell,metal"])
+    assert "val, line 2" in load(tmp_path).names

@@ -286,6 +286,9 @@ def test_everything_frozen_is_explained():
         {"epochs": 1, "weight_decay": float("nan")},
         {"epochs": 1, "schedule": "step"},
         {"epochs": 1, "label_smoothing": 2},
+        {"epochs": 1, "clip": 0},
+        {"epochs": 1, "lr": "1e-3"},
+        {"epochs": 1, "lr": float("inf")},
     ],
 )
 def test_wrong_settings_are_explained(wrong):
@@ -382,3 +385,20 @@ def test_one_class_alone_is_measured_as_any_other():
     logits, labels = torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), torch.zeros(3, dtype=torch.int64)
     figures = measure(logits, labels)
     assert figures["balanced_accuracy"] == pytest.approx(2 / 3) == figures["accuracy"]
+
+
+def test_weights_of_nothing_and_an_empty_validation_are_explained_at_once():
+    batches = [(torch.zeros(4, 4), torch.arange(4) % 3, torch.zeros(4))]
+    with pytest.raises(CourseError, match="has the weight 0"):
+        fit(linear(), batches, batches, Settings(1), hardware=CPU)
+    with pytest.raises(CourseError, match="no batch to validate on"):
+        fit(linear(), loader(), [], Settings(1), hardware=CPU)
+
+
+def test_a_full_memory_in_the_optimisers_step_is_told(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(CourseError, match="can't be cut any further"):
+        fit(linear(), loader(), loader(), Settings(1), hardware=CPU)

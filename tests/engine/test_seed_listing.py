@@ -109,7 +109,9 @@ def test_a_short_batch_counts_for_what_it_is():
     ("change", "message"),
     [
         ({"dataset_sizes": {"train": 10, "val": 12}}, "dataset_sizes"),
-        ({"dataloaders": {"train": None}}, "'train' and 'val'"),
+        ({"dataloaders": {"train": None}}, "dataloaders needs the parts 'train' and 'val', found .'train'"),
+        ({"dataset_sizes": {"train": 12}}, "dataset_sizes needs the parts"),
+        ({"dataloaders": {"train": [], "val": []}}, "the part 'train' holds no sample"),
         ({"classes": ["cat"]}, "nothing to tell apart"),
         ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
     ],
@@ -119,3 +121,11 @@ def test_wrong_input_is_explained(change, message):
     given |= {"model": nn.Linear(4, 3), **change}
     with pytest.raises(CourseError, match=message):
         tl.train_model("cpu", **given)
+
+
+def test_the_checkpoint_of_other_classes_is_refused(tmp_path):
+    given = {"dataloaders": loaders(), "dataset_sizes": {"train": 12, "val": 12}, "model": nn.Linear(4, 3)}
+    given |= {"epochs": 1, "checkpoint": tmp_path / "t.safetensors"}
+    tl.train_model("cpu", classes=list("abc"), **given)
+    with pytest.raises(CourseError, match="differs in weights it began from"):
+        tl.train_model("cpu", classes=list("xyz"), **given)

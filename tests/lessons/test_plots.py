@@ -1,5 +1,6 @@
 """Every figure is drawn, says what it shows, and stays small; what can't be drawn is refused in words."""
 
+import dataclasses
 import io
 from types import SimpleNamespace
 
@@ -301,3 +302,21 @@ def test_texts_have_no_pictures_to_show():
     texts = tl.data.TextSet("mails", ("a", "b"), torch.tensor([0, 1]), ("x", "y"), ("line 1", "line 2"))
     with pytest.raises(CourseError, match="mails holds texts"):
         plots.pictures.pick(texts, [0])
+
+
+def test_what_lies_on_no_map_is_told_and_grad_cam_shows_what_the_model_saw(google):
+    with pytest.raises(CourseError, match=r"layer0 has the shape \(1, 16, 96\)"):
+        plots.feature_maps({"layer0": torch.zeros(1, 16, 96)})
+    wide = torch.zeros(2, 3, 40, 80, dtype=torch.uint8)
+    wide[..., :20] = 255  # what the middle square leaves out
+    model = tl.attach_head(tl.load_backbone("resnet18", weights=None), tl.heads.linear(6))
+    mine = dataclasses.replace(google.subset(range(2)), images=wide)
+    plots.grad_cam(report(mine, model=model, size=32), index=torch.tensor(1))
+    assert plt.gcf().axes[0].images[0].get_array().max() == 0
+
+
+def test_bars_go_below_nought_and_need_a_value():
+    plots.bars({"worse": -0.2, "better": 0.3})
+    assert plt.gcf().axes[0].get_xlim()[0] < -0.2
+    with pytest.raises(CourseError, match="no values"):
+        plots.bars({})

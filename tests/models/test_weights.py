@@ -140,3 +140,11 @@ def test_every_row_names_a_source():
             or row.library == "small"
             or Path(tl.sources.path_of(row.weights)).exists()
         )
+
+
+def test_old_names_of_densenet_are_read_and_no_other_network_is_renamed():
+    for name in ("mobilenet_v2", "densenet121"):
+        tensors = torchvision.models.get_model(name, weights=None).state_dict()
+        assert list(weights._modern_names(tensors)) == list(tensors)
+    old = {"features.denseblock1.denselayer2.norm.1.weight": torch.zeros(1)}
+    assert list(weights._modern_names(old)) == ["features.denseblock1.denselayer2.norm1.weight"]

@@ -306,3 +306,12 @@ def test_the_map_is_svg_with_names_that_cannot_break_it():
     tree = Tree.fromstring(drawn)
     assert len(tree.findall("circle")) == 3 and len(tree.findall("g")) == 2 and len(tree.findall("ellipse")) == 1
     assert "&lt;b&gt;: cluster 0" in drawn and "#999999" in drawn
+
+
+def test_a_draw_with_few_different_rows_has_fewer_clusters_to_choose_from():
+    rows = np.zeros((3000, 2), np.float32)
+    rows[::100] = heaps(10)[0][:30, :2]  # thirty that differ, of which a draw of 2,000 holds some
+    choice = choose_k(rows, [2, 3, 30], draws=2)
+    assert choice.ks == (2, 3)
+    with pytest.raises(CourseError, match="only 1 differ"):
+        choose_k(np.zeros((50, 2), np.float32), [2])

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 
 import tl_helpers as tl
+from tl_helpers.data import Batches
 from tl_helpers.engine.fit import FitResult
 from tl_helpers.errors import CourseError
 from tl_helpers.recipes.gradual import gradual
@@ -333,3 +334,22 @@ def test_a_rate_that_was_found_is_kept_for_going_on(emoji, tmp_path, monkeypatch
     monkeypatch.setattr("tl_helpers.recipes.transfer.lr_find", lambda *_, **__: pytest.fail("looked for anew"))
     again = tl.transfer(whole.model, emoji, "fine-tune", **how)
     assert again.made["settings"] == whole.made["settings"] and again.val == whole.val
+
+
+def test_the_finished_model_of_other_data_is_not_written_over(emoji, tmp_path):
+    first = tl.transfer(classifier(), emoji, "probe", images=12, checkpoint=tmp_path, **SMALL)
+    kept = first.checkpoint.read_bytes()
+    other = dataclasses.replace(emoji, labels=emoji.labels.flip(0))  # the same name, the same split
+    with pytest.raises(CourseError, match=r"another training: it differs in contents\. Give this one a folder"):
+        tl.transfer(classifier(), other, "probe", images=12, checkpoint=tmp_path, **SMALL)
+    with pytest.raises(CourseError, match="differs in recipe"):
+        tl.transfer(classifier(), emoji, "fine-tune", epochs=1, images=12, checkpoint=tmp_path, **SMALL)
+    assert first.checkpoint.read_bytes() == kept
+    tl.transfer(classifier(), emoji, "probe", images=12, checkpoint=tmp_path, **SMALL)
+
+
+def test_other_weights_of_the_samples_are_another_training(emoji):
+    some = emoji.train.few(2)
+    lighter = dataclasses.replace(some, weights=torch.linspace(0.1, 1, len(some)))
+    one, other = (Batches(part, size=64).fingerprint for part in (some, lighter))
+    assert one != other and some.fingerprint == lighter.fingerprint  # features are those of the pictures alone

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import os
@@ -26,8 +27,8 @@ def add(command: Callable) -> None:
     criteria = ("silhouette", "bic", "gap", "stability")
     text = "what chooses k; default: silhouette for kmeans, bic for gmm"
     made.add_argument("--criterion", choices=criteria, help=text)
-    made.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help="for pictures")
-    made.add_argument("--size", type=whole_number(8), default=128, metavar="N", help="pixels a side; default: 128")
+    made.add_argument("--backbone", metavar="NAME", help="for pictures; default: efficientnet_lite0")
+    made.add_argument("--size", type=whole_number(8), metavar="N", help="pixels a side; default: 128")
     made.add_argument(
         "--seed", type=whole_number(0), default=0, metavar="N", help="of the starts and the draws; default: 0"
     )
@@ -47,10 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.k != "auto" and not (arguments.k.isdecimal() and int(arguments.k)):
         raise CourseError(f"--k is a whole number of at least 1, or auto; found {arguments.k!r}.")
+    if arguments.out and arguments.out.exists() and not arguments.out.is_dir():
+        raise CourseError(f"--out names the folder for the page and the table, but {arguments.out} is a file.")
     hardware, items = pick_device(), read(arguments)
     print("\n".join([told(items), *getattr(items, "notes", ()), hardware.line()]), flush=True)
-    points = prepare(features_of(items, arguments, hardware))
-    choice = _choose(items, points, arguments) if arguments.k == "auto" else None
+    first, of = _different(items)
+    points = prepare(features_of(items.subset(first), arguments, hardware))[of]
+    choice = _choose(points, arguments) if arguments.k == "auto" else None
     if choice:
         print(f"How many clusters? {choice.criterion}, mean ± spread of {len(choice.values)} draws:\n{choice}")
     k = choice.k if choice else int(arguments.k)
@@ -81,6 +85,10 @@ def read(arguments: argparse.Namespace):
     from tl_helpers.data.rows import ENDINGS
 
     where = Path(arguments.data).expanduser()
+    reads = is_text(arguments.data) or where.suffix.lower() == ".txt"
+    if reads and (arguments.backbone or arguments.size):
+        raise CourseError("--backbone and --size are for pictures; texts are read by MiniLM.")
+    arguments.backbone, arguments.size = arguments.backbone or "efficientnet_lite0", arguments.size or 128
     if where.suffix.lower() in (".txt", *ENDINGS) and where.is_file():
         return read_texts(where, arguments)
     names = (*OFFLINE, *TEXTS, *ONLINE)
@@ -88,7 +96,7 @@ def read(arguments: argparse.Namespace):
         raise CourseError(
             f"There is no folder of pictures, file of texts or set {arguments.data}. Sets: {', '.join(names)}."
         )
-    if where.is_dir() and arguments.data not in names and not is_text(where):
+    if where.is_dir() and arguments.data not in names and not reads:
         return read_pictures(where, arguments)
     columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
     return load(arguments.data, skip_bad=arguments.skip_bad, **columns)
@@ -141,6 +149,25 @@ def read_texts(file: Path, arguments: argparse.Namespace):
     return TextSet(file.name, texts, numbers, classes, names, notes=tuple(notes))
 
 
+def _different(items) -> tuple:
+    """Where each different item stands first, int64 (different,), and which of these each item is, (n,).
+
+    One look for all that are the same: two might differ in their last digit, by their place in the batch.
+    """
+    import numpy as np
+    import torch
+
+    if hasattr(items, "texts"):
+        what = items.texts
+    elif isinstance(items.images, torch.Tensor):
+        what = [hashlib.sha256(one.numpy()).digest() for one in items.images]
+    else:
+        what = items.names  # streamed: not read twice only to be compared
+    number: dict = {}
+    of = [number.setdefault(one, len(number)) for one in what]
+    return np.unique(of, return_index=True)[1], of
+
+
 def features_of(items, arguments: argparse.Namespace, hardware):
     """float32 (n, width): of a pretrained backbone for pictures, of MiniLM for texts."""
     from tl_helpers.models import load_backbone
@@ -153,19 +180,13 @@ def features_of(items, arguments: argparse.Namespace, hardware):
     return features(load_text_encoder("minilm"), items, hardware=hardware)
 
 
-def _choose(items, points, arguments: argparse.Namespace):
-    import numpy as np
-
+def _choose(points, arguments: argparse.Namespace):
     from tl_helpers.recipes.choose_k import choose_k
 
     criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
-    # two readings of one text may differ in their last digit, by the place in the batch
-    different = min(len(np.unique(points, axis=0)), len(set(items.texts)) if hasattr(items, "texts") else len(points))
-    ks = [k for k in KS if k < different * 4 // 5]
+    ks = [k for k in ((1, *KS) if criterion in ("gap", "bic") else KS) if k < len(points) * 4 // 5]
     if not ks:
-        raise CourseError(
-            f"{len(points)} items (repeated ones count once) are too few to choose k by {criterion}; say how many with --k."
-        )
+        raise CourseError(f"{len(points)} items are too few to choose k by {criterion}; say how many with --k.")
     return choose_k(points, ks, criterion, method=arguments.method, seed=arguments.seed)
 
 

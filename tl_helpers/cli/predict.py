@@ -43,7 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
     items = _documents(*files, unread=unread) if reads else _pictures(files, state, unread)
-    while chunk := dict(islice(items, AT_ONCE)):
+    types = reads and not files and sys.stdin.isatty()  # who types waits for an answer to each line
+    if types:
+        print("One text a line, please; Ctrl-D (Windows: Ctrl-Z and Enter) ends.", file=sys.stderr)
+    if state.get("ended") == "interrupted":
+        done = len([row for row in state["history"] if row["phase"] != "probe"])
+        print(
+            f"This training was interrupted after {done} epochs: its model answers, but is not done.", file=sys.stderr
+        )
+    while chunk := dict(islice(items, 1 if types else AT_ONCE)):
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
         with torch.inference_mode():
@@ -91,10 +99,14 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
         raise CourseError(f"{file} can't be read ({error.strerror}).") from error
     number = 0
     for number, line in enumerate(lines, 1):
-        text = line.decode("utf-8-sig", "replace").strip()
-        if text and "\ufffd" not in text:
+        try:
+            text = line.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            unread.append(f"line {number} is not UTF-8")
+            continue
+        if text:
             yield number, text
         else:
-            unread.append(f"line {number} is {'not UTF-8' if text else 'empty'}")
+            unread.append(f"line {number} is empty")
     if not number:
         unread.append("There is no document; expected one a line, as in `predict CHECKPOINT texts.txt`.")

@@ -45,7 +45,7 @@ def add(command: Callable) -> None:
     text = "peak learning rate, or auto: the learning-rate finder's; default: the recipe's own"
     train.add_argument("--lr", type=_rate, metavar="RATE", help=text)
     text = "keep a moving average of the weights that keeps this share of itself at each step, such as 0.99"
-    train.add_argument("--ema", type=float, metavar="SHARE", help=text)
+    train.add_argument("--ema", type=_share, metavar="SHARE", help=text)
     train.add_argument("--weight-decay", type=float, metavar="DECAY", help="default: 0.01")
     text = "first try N settings of rate, weight decay and augmentation on validation, leaving the worse ones early"
     train.add_argument("--search", type=whole_number(1), metavar="N", help=text)
@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tl_helpers.recipes.transfer import transfer
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
+    _refuse_what_has_no_effect(arguments, is_text(arguments.data))
     given = {name: vars(arguments)[name] for name in SPACE if vars(arguments)[name] is not None}
     if reads := is_text(arguments.data):
         texts.settle(arguments)
@@ -86,9 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
     model = attach_head(backbone, heads.linear(len(data.classes)))
     folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing was refused so far
     changed = "as searched" if arguments.search else arguments.augment
-    at = f"{size} tokens" if reads else f"{size} px, augmentation {changed}"
+    at = f"at {size} {'tokens' if reads else 'px'}"
+    if arguments.recipe != "probe":
+        at = f"{count(epochs, 'epoch')} {at}" + ("" if reads else f", augmentation {changed}")
     print("\n".join([told(data), *getattr(data, "notes", ()), hardware.line()]))
-    print(f"{arguments.backbone}, {arguments.recipe}: {count(epochs, 'epoch')} at {at}, kept in {folder}", flush=True)
+    print(f"{arguments.backbone}, {arguments.recipe}: {at}, kept in {folder}", flush=True)
     fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware, "ema": arguments.ema}
     if arguments.search:
         choose(arguments, given, model, data, folder, **fixed)
@@ -101,6 +104,23 @@ def run(arguments: argparse.Namespace) -> int:
     if not trained and arguments.recipe != "probe":
         print("This training was finished already. What it gave:")
     return _look_once(arguments, model, data, target, result, hardware)
+
+
+def _refuse_what_has_no_effect(arguments: argparse.Namespace, reads: bool) -> None:
+    """CourseError for options that this training would pass over."""
+    why = {}
+    if arguments.recipe == "probe":  # a logistic regression on features that are computed once
+        options = ("epochs", "lr", "ema", "weight_decay", "augment", "search")
+        why |= dict.fromkeys(options, "a probe trains no epochs, its head is a logistic regression on kept features")
+    if not reads:
+        why |= dict.fromkeys(("max_tokens", "text_column", "label_column"), f"{arguments.data} is no set of texts")
+    elif arguments.search and arguments.lr and arguments.weight_decay is not None:
+        why["search"] = "rate and weight decay are given, and texts have no augmentation"
+    if arguments.search and all(vars(arguments)[name] is not None for name in SPACE):
+        why["search"] = "rate, weight decay and augmentation are all given"
+    for name in why:
+        if vars(arguments)[name] is not None:
+            raise CourseError(f"--{name.replace('_', '-')} has no effect here: {why[name]}. Leave it out.")
 
 
 def _sets(arguments: argparse.Namespace):
@@ -173,13 +193,15 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
 
 def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> Path:
     """The folder of this training, made; by default named by all that makes it this training and no other."""
-    what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget, arguments.augment]
+    probes = arguments.recipe == "probe"  # no epochs, no augmentation
+    what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget]
+    what += [] if probes else [arguments.augment]
     what += [
         f"{name}{value}"
         for name in ("lr", "ema", "weight_decay", "search")
         if (value := getattr(arguments, name)) is not None
     ]
-    numbers = f"{size}-{epochs}epochs-seed{arguments.seed}-split{arguments.split_seed}"
+    numbers = f"{size}{'' if probes else f'-{epochs}epochs'}-seed{arguments.seed}-split{arguments.split_seed}"
     folder = arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -208,6 +230,15 @@ def _rate(text: str) -> float | str:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is neither a rate above 0, such as 3e-4, nor auto")
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 < float(text) < 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, such as 0.99")
 
 
 def whole_number(least: int) -> Callable[[str], int]:

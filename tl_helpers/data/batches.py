@@ -79,8 +79,9 @@ class Batches(Passes):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of all that decides what the batches hold: pictures, order, size and augmentation."""
+        """sha256 (hex) of all that decides what the batches hold: pictures, weights, order, size and augmentation."""
         what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
+        what += (self._maker.weights.tolist(),)
         return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last)).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -97,7 +98,7 @@ class Batches(Passes):
         order = torch.arange(len(self.image_set))
         if self.shuffle:
             order = torch.randperm(len(order), generator=torch.Generator().manual_seed(derived_seed(self.seed, epoch)))
-        parts = list(order[: self.n].split(self.batch_size))
+        parts = list(order[: self.n].split(self.batch_size)) if self.n else []  # torch cuts nothing into one empty part
         if self._joins:
             parts[-2:] = [torch.cat(parts[-2:])]
         for batch, positions in enumerate(parts):

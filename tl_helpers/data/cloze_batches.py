@@ -48,6 +48,8 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
     """
     cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
     pieces = _word_pieces(tokenizer)
+    if max_pieces < longest_query + 8:
+        raise CourseError(f"{max_pieces} pieces leave no room for a chunk beside a query of up to {longest_query}.")
 
     def encode(question: Question) -> dict[str, Tensor]:
         query = [cls, *_query(question, pieces, mask, longest_query), sep]

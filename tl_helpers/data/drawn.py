@@ -96,6 +96,9 @@ def _glyph(font: str, character: str) -> Tensor:
     left, top, right, bottom = typeface.getbbox(character)
     if right <= left or bottom <= top:
         raise CourseError(f"{character!r} leaves no ink in {font}. Characters to draw are letters, digits and signs.")
+    missing = typeface.getmask("\uffff")  # what is drawn for a character that the font does not have
+    if bytes(typeface.getmask(character)) == bytes(missing):
+        raise CourseError(f"The font {font} has no {character!r}. Characters that all fonts have are those of ASCII.")
     drawn = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(drawn).text((-left, -top), character, font=typeface, fill=255)
     scale = 0.9 * SHEET / max(drawn.size)

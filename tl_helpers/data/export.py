@@ -15,7 +15,7 @@ MARK = ".tl-set"  # says which set a folder holds; no picture and no folder, so 
 
 
 def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path:
-    """Write `train/`, `val/` and `test/` of a set as `class/0007-its-name.png`, RGB, and give the directory.
+    """Write `train/`, `val/` and `test/` of a set as `class/00007-its-name.png`, RGB, and give the directory.
 
     The pixels are those that `load` gives: transparent parts are on white already, where torchvision's own loader would
     show the colour hidden below them. The number is the item's row, so both artists' files of one emoji have one name.

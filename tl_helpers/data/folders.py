@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tl_helpers.data.image_set import ImageSet
-from tl_helpers.data.images import StreamedImages, decode, fits_in_memory, picture_size, read_many
+from tl_helpers.data.images import StreamedImages, check_colour, decode, fits_in_memory, picture_size, read_many
 from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError, count
 
@@ -37,7 +37,10 @@ def load_folder(
     comes.)
     """
     if not root.is_dir():
-        raise CourseError(f"{root} is a file. Give the folder that holds one folder per class.")
+        raise CourseError(
+            f"{root} is a file. Pictures: give the folder that holds one folder per class. Texts with labels: save them as "
+            ".csv, .tsv or .jsonl."
+        )
     classes, items = _find(root)
     files = [file for file, _, _ in items]
     pixels, good = read_files(root, files, skip_bad, background, image_size)
@@ -68,6 +71,9 @@ def read_files(
     root: Path, files: list[Path], skip_bad: bool, background: str = "white", image_size: int | None = None
 ) -> tuple[Tensor | StreamedImages, list[int]]:
     """The pictures as `load_folder` has them, and the positions in `files` of those that can be used."""
+    check_colour(background)  # once, and not as a fault of every picture
+    if image_size is not None and image_size < 1:
+        raise CourseError(f"image_size is a number of pixels, 1 or more; found {image_size}.")
     sizes = _read_or_name(lambda i: picture_size(files[i]), range(len(files)))
     good = [i for i, found in enumerate(sizes) if not isinstance(found, CourseError)]
     size = image_size or _common_size([sizes[i] for i in good])
@@ -109,6 +115,12 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
         )
     items = []
     for part, folder in parts.items():
+        loose = [file for file in folder.iterdir() if is_item(file) and file.suffix.lower() in PICTURES]
+        if part and loose:
+            raise CourseError(
+                f"{folder} holds {count(len(loose), 'picture')} outside any class folder, such as {loose[0].name}, and nobody "
+                "knows of which class they are. Put them into the folders of their classes, or elsewhere."
+            )
         for top in _folders(folder):
             if top.name not in classes:
                 raise CourseError(f"{top} is a class that {parts['train']} does not have: it could not be learnt.")
@@ -193,7 +205,12 @@ def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
         raise CourseError(f"No picture in {root} for: {', '.join(empty)}. Remove the empty folder or add pictures.")
     if len(classes) < 2:
-        raise CourseError(f"{root} has one class only, {classes[0]!r}. To tell things apart takes two folders or more.")
+        inside = [folder.name for folder in _folders(root / classes[0])] if (root / classes[0]).is_dir() else []
+        hint = f" {classes[0]} holds folders itself ({', '.join(inside[:3])}): is {root / classes[0]} meant?"
+        raise CourseError(
+            f"{root} has one class only, {classes[0]!r}. To tell things apart takes two folders or more."
+            + (hint if len(inside) > 1 else "")
+        )
     _check_counts(classes, labels.numpy(), "to train, to choose and to test")
 
 

@@ -93,7 +93,7 @@ class ImageSet(Labelled):
             if not self.fits(size):
                 raise CourseError(f"{self.name} at {size} px does not fit into memory. Go through it with Batches.")
             chunks = [fit_square(self.images[chunk], size) for chunk in torch.arange(len(self)).split(256)]
-            kept = torch.cat(chunks) if chunks else self.images[:0]
+            kept = torch.cat(chunks)
             object.__setattr__(self, "_resized", kept)  # frozen for its users; a kept value changes nothing they see
         return kept
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import struct
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,26 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from tl_helpers.errors import CourseError
 
 MEMORY_SHARE = 0.4  # of what is free now: training needs the rest
+# EXIF's orientations, and what brings them upright. ImageOps.exif_transpose would write the header anew, and fail where
+# anything else in it is odd.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# what Pillow raises on broken files; the last three come from a header that is not as it should be
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, TypeError, NotImplementedError)
 
 
 def decode(path: Path | str, background: str = "white", *, size: int | None = None) -> Tensor:
@@ -98,8 +112,9 @@ def _read(path: Path, background: str, size: int | None) -> Image.Image:
     def read(image: Image.Image) -> Image.Image:
         if size and image.format == "JPEG":
             image.draft(image.mode, (size, size))  # lets the decoder skip detail that would be thrown away
-        upright = ImageOps.exif_transpose(image)
-        rgb = _to_rgb(upright, _colour(background), path)
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        upright = image if turn is None else image.transpose(turn)
+        rgb = _to_rgb(upright, check_colour(background), path)
         return ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR) if size else rgb
 
     return _guarded(path, read)
@@ -120,7 +135,7 @@ def _guarded(path: Path, use: Callable[[Image.Image], object]):
         raise CourseError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, TIFF, BMP, GIF …).") from error
     except Image.DecompressionBombError as error:
         raise CourseError(f"{path} is too large to be read safely: {error} Make it smaller first.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises on broken files
+    except _BROKEN as error:
         raise CourseError(f"{path} is damaged or cut off ({error}). Copy it again or remove it.") from error
 
 
@@ -128,7 +143,9 @@ def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path) -> Imag
     if image.mode == "F":
         raise CourseError(f"{path} holds floating-point values without a range. Save it as an 8- or 16-bit picture.")
     if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-        values = np.asarray(image).clip(0, 65535)
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise CourseError(f"{path} holds whole numbers beyond 16 bits. Save it as an 8- or 16-bit picture.")
         image = Image.fromarray(np.round(values / 257).astype(np.uint8))
     if not (image.has_transparency_data or image.mode == "PA"):
         return image.convert("RGB")
@@ -137,7 +154,8 @@ def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path) -> Imag
 
 
 @functools.cache
-def _colour(name: str) -> tuple[int, ...]:
+def check_colour(name: str) -> tuple[int, ...]:
+    """The colour of a name or "#rrggbb"; CourseError where it is none."""
     try:
         return ImageColor.getrgb(name)
     except ValueError as error:

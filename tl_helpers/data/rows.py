@@ -1,5 +1,6 @@
 """Rows of a CSV, TSV or JSONL file, or lines of a text: read strictly, and what is wrong with them said by line."""
 
+import codecs
 import csv
 import io
 import json
@@ -40,18 +41,24 @@ def read_rows(
     if path.suffix.lower() not in endings:
         raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(endings)}.")
     try:
-        content = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is told by row
+        content = path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path} can't be read ({error.strerror}).") from error
-    rows, bad, found = [], [], None
-    records = {".jsonl": _json_records, ".txt": _lines}
-    for line, record in records.get(path.suffix.lower(), _csv_records)(content, path):
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CourseError(f"{path} is in UTF-16 (Windows calls it Unicode). Save the file with the encoding UTF-8.")
+    content = content.decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is told by row
+    if "\n" not in content:
+        content = content.replace("\r", "\n")  # as an old Mac ends its lines
+    rows, bad = [], []
+    reader = {".jsonl": _json_records, ".txt": _lines}.get(path.suffix.lower(), _csv_records)
+    records = list(reader(content, path))
+    names = {str(name): None for _, one in records if isinstance(one, dict) for name in one if name is not None}
+    asked = zip(columns, USUAL, NAMES, (True, labelled), strict=True)
+    found = [_column(path, list(names), *which) for which in asked] if names else []
+    for line, record in records:
         if isinstance(record, str):
             bad.append(f"line {line} {record}")
             continue
-        found = found or [
-            _column(path, record, *which) for which in zip(columns, USUAL, NAMES, (True, labelled), strict=True)
-        ]
         text, label = record.get(found[0]), record.get(found[1]) if found[1] else UNLABELLED
         label = label if labelled or str("" if label is None else label).strip() else UNLABELLED
         if problem := MORE_CELLS if any(record.get(None, ())) else _problem(text, label):
@@ -91,9 +98,12 @@ def _problem(text, label) -> str:
     return "" if label is not None and str(label).strip() else "has no label"
 
 
-def _column(path: Path, record: dict, asked: str | None, usual: tuple[str, ...], what: str, needed: bool) -> str | None:
+def _column(
+    path: Path, names: list[str], asked: str | None, usual: tuple[str, ...], what: str, needed: bool
+) -> str | None:
     """The name of a column: the one asked for, or the first of the usual names, in capitals or not."""
-    names = [str(name) for name in record if name is not None]
+    if any("\udc80" <= letter <= "\udcff" for name in names for letter in name):
+        raise CourseError(f"The names of the columns of {path.name} are not UTF-8 (save the file with that encoding).")
     found = [asked] if asked in names else [n for u in usual for n in names if not asked and n.strip().lower() == u]
     if not found and (needed or asked):
         wanted = f"no column {asked!r}" if asked else f"no column of a usual name for the {what} ({', '.join(usual)})"
@@ -111,7 +121,13 @@ def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict | str]]:
         lines = list(io.StringIO(content, newline=""))
         reader = csv.DictReader(lines, delimiter=mark, strict=True)
         start = reader.line_num + 1 if reader.fieldnames else 1
+        if twice := {name for name in reader.fieldnames or () if reader.fieldnames.count(name) > 1 and name}:
+            raise CourseError(
+                f"{path.name} has more than one column called {', '.join(sorted(twice))}: name them apart."
+            )
         while True:
+            while start <= len(lines) and not lines[start - 1].strip("\r\n"):
+                start += 1  # an empty line, which the reader passes over
             try:
                 record = next(reader, None)
             except csv.Error as error:

@@ -37,11 +37,14 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     of the largest class). A whole number for `test` asks for exactly so many: the drawn fold hands back items that belong
     to no group (0: no test set is cut).
 
-    labels, groups: (n,) integers. Raises CourseError where a class has fewer than three items.
+    labels, groups: (n,) integers. Raises CourseError where a class has fewer than three items, or its groups leave none
+    of them to train on.
     """
     labels = np.asarray(labels)
     groups = None if groups is None else np.asarray(groups)
     _check(labels, test, val)
+    if seed < 0 or (groups is not None and groups.shape != labels.shape):
+        raise CourseError(f"seed is 0 or more, and every item has a group; found {seed}, {labels.shape}, {groups}.")
     rng = np.random.default_rng(seed)
     rest, tested = np.arange(len(labels)), np.array([], np.int64)
     if test:
@@ -50,6 +53,11 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
             surplus = _surplus(tested, groups, len(tested) - test, rng)
             rest, tested = np.sort(np.concatenate([rest, surplus])), np.setdiff1d(tested, surplus)
     train, chosen = _cut(rest, labels, groups, val, rng)
+    if unseen := sorted(set(labels.tolist()) - set(labels[train].tolist())):
+        raise CourseError(
+            f"With these groups, which stay whole, no item of class {', '.join(map(str, unseen))} is left to train on. A class "
+            "needs three groups or more, or try another seed."
+        )
     return Split(train.astype(np.int64), chosen.astype(np.int64), tested.astype(np.int64))
 
 

@@ -34,7 +34,7 @@ def load_squad(path: Path | str) -> tuple[SpanQuestion, ...]:
     Raises CourseError that names the place in the file where something is missing, or an answer does not stand where it says.
     """
     try:
-        content = json.loads(read_utf8(Path(path)))
+        content = json.loads(read_utf8(Path(path).expanduser()))
     except json.JSONDecodeError as error:
         raise CourseError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
     found = []
@@ -55,14 +55,15 @@ def _question(row: dict, paragraph: str, where: str) -> SpanQuestion:
     answers = []
     for a, answer in enumerate(_get(row, "answers", list, where)):
         text, start = (_get(answer, *what, f"{where}.answers[{a}]") for what in (("text", str), ("answer_start", int)))
-        if not text or paragraph[max(0, start) : start + len(text)] != text:
+        if not text.strip() or paragraph[max(0, start) : start + len(text)] != text:
             stands = paragraph.find(text)
             hint = f"it begins at {stands}" if text and stands >= 0 else "it does not stand in the paragraph at all"
             raise CourseError(
                 f"{where}.answers[{a}]: at place {start} of the paragraph stands {paragraph[max(0, start) :][: len(text)]!r}, "
                 f"and not {text!r}; {hint}. An answer is copied letter by letter; places count from 0."
             )
-        answers.append((text, start))
+        bare = text.strip()  # a space is no piece of its own: no label could stand for it
+        answers.append((bare, start + text.index(bare)))
     question = _get(row, "question", str, where).strip()
     if not (answers or row.get("is_impossible")) or not question:
         raise CourseError(

@@ -24,7 +24,7 @@ TEXTS = ("reuters-r8", "reuters-r52", "20newsgroups")
 class TextSet(Labelled):
     """Labelled documents in a fixed order.
 
-    texts: the documents. labels: int64 (n,), positions in `classes`. names: where each stands ("train 12", "row 3").
+    texts: the documents. labels: int64 (n,), positions in `classes`. names: where each stands ("train 12", "line 3").
     weights: float32 (n,) or None (all count alike). notes: what was odd in the rows, a sentence each; read them.
     role: "all" has `.train`, `.val` and `.test`, which know their role: the engine trains on no test set.
     """
@@ -89,7 +89,7 @@ def load_text(
     Documents that occur twice stay together when a set is cut, and are told. A class of one document stays in train.
 
     Raises CourseError: a column is missing, a document is longer than a megabyte, there is one class only, or a class
-    of the test rows that no training row has.
+    of val or test rows that no training row has.
     """
     name, where = str(name_or_path), Path(name_or_path).expanduser()
     if name in TEXTS:
@@ -102,7 +102,10 @@ def load_text(
         for part in ("train", "test"):
             if part not in files:
                 raise CourseError(f"{where} holds no {part}.csv, {part}.tsv or {part}.jsonl; it needs train and test.")
-        parts = {part: read_rows(file, columns, skip_bad, notes) for part, file in files.items()}
+        parts = {
+            part: [row._replace(name=f"{part}, {row.name}") for row in read_rows(file, columns, skip_bad, notes)]
+            for part, file in files.items()
+        }
     else:
         parts = {"all": read_rows(where, columns, skip_bad, notes)}
     return _assemble(where.resolve().name, parts, split_seed, notes)
@@ -150,10 +153,10 @@ def _assemble(name: str, parts: dict[str, list[Row]], seed: int, notes: list[str
     labels = np.array([classes.index(row.label) for row in rows])
     role = np.repeat(list(parts), [len(part) for part in parts.values()])
     texts = tuple(row.text for row in rows)
-    unseen = set(labels[role == "test"]) - set(labels[role == "train"]) if "train" in parts else set()
+    unseen = set(labels[role != "train"]) - set(labels[role == "train"]) if "train" in parts else set()
     if unseen:
         raise CourseError(
-            f"{name}: {', '.join(classes[i] for i in sorted(unseen)[:5])} occurs in test, but in no training row, so no "
+            f"{name}: {', '.join(classes[i] for i in sorted(unseen)[:5])} occurs in val or test, but in no training row, so no "
             "model could know it. Is it a spelling, or does it belong into train as well?"
         )
     return TextSet(
@@ -179,7 +182,8 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
         several = known[np.bincount(labels[known], minlength=labels.max() + 1)[labels[known]] > 1]
         if len(several) < 2:
             raise CourseError(
-                f"{len(labels)} documents are too few to cut a {to_role} set from: two of a class at least."
+                f"{len(labels)} documents of {labels.max() + 1} classes are too few to cut a {to_role} set from: two of a "
+                "class at least. Does the label column name classes?"
             )
         chosen = np.isin(first[of], cut(several, labels, share, rng)[1]) & (role == from_role)
         role[chosen] = to_role

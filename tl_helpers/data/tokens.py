@@ -88,10 +88,11 @@ class TextBatches(Passes):
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
         self._what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, batch_size, shuffle, seed)
+        self._what += (self._weights.tolist(),)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of all that decides what the batches hold: texts, tokenizer, length and order."""
+        """sha256 (hex) of all that decides what the batches hold: texts, weights, tokenizer, length and order."""
         return hashlib.sha256(repr(self._what).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:

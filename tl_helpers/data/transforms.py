@@ -21,8 +21,8 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
     it uncovers is black, whatever `background` says: the digits and letters of this course are white on black.
     cells: mirrored both ways, turned by quarters, a part of 80-100 %, contrast jittered: what may happen to a solar cell.
     One change alone, as far as `strength` (0..1) says, each name's range at 1: flip (mirrored, with a chance of `strength`),
-    turn (180 degrees either way; 45 at 0.5), crop (down to a tenth of the area), jitter (colours), blur (sigma of a tenth of
-    the side), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
+    turn (180 degrees either way; 45 at 0.5), crop (down to a tenth of the area), jitter (colours), blur (a Gaussian of a tenth of
+    the side, cut off at its sigma), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
     What turn, rand and trivial uncover is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
     """
     mirror = v2.RandomHorizontalFlip()

@@ -31,6 +31,10 @@ def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
 
 def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
     """Tensors (CPU, contiguous) and state of a file that `save` wrote. CourseError where it is none."""
+    if Path(path).is_dir():
+        raise CourseError(
+            f"{path} is a folder, where a checkpoint's file is expected, such as training.safetensors in it."
+        )
     if not Path(path).is_file():
         raise CourseError(f"There is no checkpoint {path}. `{command('tl_helpers train … --out DIR')}` writes one.")
     try:

@@ -58,6 +58,7 @@ def fit(
             own peak `lr`; else every parameter that learns, at `settings.lr`.
         checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
             ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
+            Another training's is refused, as far as that can be told: batches with a `fingerprint` say what they hold.
         phase: a word for the history's rows, such as "probe" or "fine-tune".
         start: what the training begins from, such as a fingerprint; a checkpoint that began from something else is refused.
         each_epoch: is given the row of each epoch when it ends; what it raises ends the training (a search prunes so).
@@ -105,10 +106,12 @@ class _Run:
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
         if not len(train):
             raise CourseError("There is no batch to train on: the set is empty, or smaller than one (drop_last).")
+        if hasattr(val, "__len__") and not len(val):
+            raise CourseError("There is no batch to validate on: the set is empty, or smaller than one (drop_last).")
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
-        self.home = home_of(model)
+        self.home, self.threads = home_of(model), torch.get_num_threads()
         hardware.place(model)
         self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
@@ -134,8 +137,8 @@ class _Run:
         if hasattr(self.train, "set_epoch"):
             self.train.set_epoch(self.epoch)
         train_mode(self.model)
-        total = torch.zeros(3, dtype=torch.float64)  # weighted loss, right answers, samples
-        weight, batches = 0.0, iter(self.train)
+        total = torch.zeros(4, dtype=torch.float64)  # weighted loss, right answers, samples, their weights
+        batches = iter(self.train)
         for step in range(self.steps):
             taken = [unpack(batch) for batch in islice(batches, self.settings.accumulate)]
             if not taken:
@@ -143,13 +146,14 @@ class _Run:
             self._set_rate(self.epoch * self.steps + step)
             seen = self._step(taken, step)
             total += seen.double()
-            weight += float(sum(w.sum() for _, _, w in taken))
-            progress.step(loss=float(seen[0]) / max(1e-12, float(sum(w.sum() for _, _, w in taken))))
+            progress.step(loss=float(seen[0]) / max(1e-12, float(seen[3])))
+        if not total[3] > 0:
+            raise CourseError("Every sample of this epoch has the weight 0: there is nothing to learn from.")
         figures = measure(*predict(self.judged, self.val, self.hardware))
         if not math.isfinite(figures["loss"]):
             self._refuse(figures["loss"], "after its last batch, on the validation set")
         row = {"phase": self.phase, "epoch": self.epoch + 1}
-        row |= {"train_loss": float(total[0]) / weight, "train_accuracy": float(total[1] / total[2])}
+        row |= {"train_loss": float(total[0] / total[3]), "train_accuracy": float(total[1] / total[2])}
         row |= {f"val_{name}": value for name, value in figures.items()}
         row |= {"lr": max(g["lr"] for g in self.optimiser.param_groups), "seconds": time.perf_counter() - start}
         self.result.history.append(row)
@@ -158,30 +162,36 @@ class _Run:
         progress.epoch(row)
 
     def _step(self, taken: list[tuple], step: int) -> Tensor:
-        """One optimiser step on one or several batches; (weighted loss, right answers, samples) of what was seen."""
+        """One optimiser step on one or several batches; (weighted loss, right answers, samples, weights) of what was seen."""
         while True:
             try:
                 seen = self._gradient(taken, step)
-                if self.settings.clip is not None:
-                    self.scaler.unscale_(self.optimiser)
-                    learning = [p for group in self.optimiser.param_groups for p in group["params"]]
-                    nn.utils.clip_grad_norm_(learning, self.settings.clip)
-                self.scaler.step(self.optimiser)
-                self.scaler.update()
-                if self.average is not None:
-                    self.average.update_parameters(self.model)
-                return seen
+                break
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
             # behind the `except`: the exception holds the tensors of this try, and memory comes free only when it is gone
             self._smaller_pieces([rows_of(inputs) for inputs, _, _ in taken])
+        try:
+            if self.settings.clip is not None:
+                self.scaler.unscale_(self.optimiser)
+                learning = [p for group in self.optimiser.param_groups for p in group["params"]]
+                nn.utils.clip_grad_norm_(learning, self.settings.clip)
+            self.scaler.step(self.optimiser)
+        except RuntimeError as error:  # the optimiser's state has the size of the weights, in however many pieces
+            if not out_of_memory(error):
+                raise
+            raise CourseError(TOO_LARGE) from None
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return seen
 
     def _gradient(self, taken: list[tuple], step: int) -> Tensor:
         """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory asks for."""
         self.optimiser.zero_grad(set_to_none=True)
         whole = max(1e-12, float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken)))
-        seen = torch.zeros(3, device=self.hardware.device)
+        seen = torch.zeros(4, device=self.hardware.device)
         for inputs, labels, weights in in_pieces(taken, self.pieces):
             with self.hardware.autocast():
                 logits = self.model(self.hardware.send(inputs))
@@ -197,7 +207,7 @@ class _Run:
             self.scaler.scale(loss / whole).backward()
             right = (logits.argmax(1) == (labels.argmax(1) if labels.ndim == 2 else labels)).sum()
             plain = (F.cross_entropy(logits.detach().float(), labels, reduction="none") * weights).sum()  # not smoothed
-            seen += torch.stack([plain, right.float(), torch.tensor(float(len(labels)), device=plain.device)])
+            seen += torch.stack([plain, right.float(), plain.new_tensor(len(labels)), weights.sum()])
         return seen.cpu()
 
     def _weights(self, labels: Tensor, weights: Tensor) -> Tensor:
@@ -251,7 +261,8 @@ class _Run:
         return over
 
     def finish(self) -> None:
-        """Leave the model with the chosen weights, in eval mode, on the device that it came from."""
+        """Leave the model with the chosen weights, in eval mode, on the device that it came from, and torch its threads."""
+        torch.set_num_threads(self.threads)  # a training that went on took those it had begun with
         self.model.load_state_dict(self.best)
         self.model.eval().to(self.home)
 

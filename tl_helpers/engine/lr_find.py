@@ -54,8 +54,10 @@ def lr_find(
     """
     if role_of(train) == "test":
         raise CourseError("The rate is chosen on training data: pass data.train, and look at data.test once, last.")
-    if steps < 10:
-        raise CourseError(f"A curve needs ten rates or more, steps={steps} were asked for.")
+    if steps < 10 or not 0 < low < high:
+        raise CourseError(
+            f"A curve needs ten rates or more that rise from above 0; found steps={steps}, low={low}, high={high}."
+        )
     hardware = hardware or pick_device()
     with hardware.lend(model):
         before, modes = files.snapshot(model), {module: module.training for module in model.modules()}

@@ -35,14 +35,16 @@ def train_model(
         lr: the peak of a one-cycle schedule. weight_decay: AdamW's.
 
     Raises:
-        CourseError: "train" or "val" is missing, sizes don't agree, the head doesn't fit the classes.
+        CourseError: "train" or "val" is missing or empty, sizes don't agree, the head doesn't fit the classes, or
+            `checkpoint` is of a training with other classes, sizes or settings.
     """
+    for name, given in (("dataloaders", dataloaders), ("dataset_sizes", dataset_sizes)):
+        if not {"train", "val"} <= set(given):
+            raise CourseError(f"{name} needs the parts 'train' and 'val', found {sorted(given)}.")
     for part in ("train", "val"):
-        if part not in dataloaders or part not in dataset_sizes:
-            raise CourseError(f"train_model needs the parts 'train' and 'val', found {sorted(dataloaders)}.")
-    for part in ("train", "val"):
-        loader = dataloaders[part]
-        found = len(loader.dataset) if hasattr(loader, "dataset") else loader.n
+        found = _samples(dataloaders[part])
+        if not found:
+            raise CourseError(f"The loader of the part {part!r} holds no sample. Is its folder or its subset empty?")
         if found != dataset_sizes[part]:
             raise CourseError(
                 f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples."
@@ -54,8 +56,16 @@ def train_model(
     hardware = pick_device(device)
     _check_head(model, dataloaders["val"], classes, hardware)
     settings = Settings(epochs=epochs, lr=lr, weight_decay=weight_decay)
-    fit(model, dataloaders["train"], dataloaders["val"], settings, hardware=hardware, seed=seed, checkpoint=checkpoint)
+    kept = {"checkpoint": checkpoint, "start": f"classes {list(classes)}, samples {dict(dataset_sizes)}"}
+    fit(model, dataloaders["train"], dataloaders["val"], settings, hardware=hardware, seed=seed, **kept)
     return model
+
+
+def _samples(loader) -> int:
+    """How many samples a DataLoader's set holds, or batches of ours, or any batches that can be counted."""
+    if hasattr(loader, "dataset"):
+        return len(loader.dataset)
+    return loader.n if hasattr(loader, "n") else sum(len(batch[1]) for batch in loader)
 
 
 def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Hardware) -> None:

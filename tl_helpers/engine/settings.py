@@ -34,8 +34,12 @@ class Settings:
     keep: str = "best"
 
     def __post_init__(self):
-        if self.epochs < 1 or not self.lr > 0 or not self.weight_decay >= 0 or self.accumulate < 1:
+        if isinstance(self.lr, str):
+            raise CourseError(f"lr is a number, found the text {self.lr!r}.")
+        if self.epochs < 1 or not 0 < self.lr < math.inf or not self.weight_decay >= 0 or self.accumulate < 1:
             raise CourseError(f"Training takes epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
+        if self.clip is not None and not self.clip > 0:
+            raise CourseError(f"clip is a norm above 0, or None for gradients as they are, found {self.clip}.")
         if (
             not 0 <= self.label_smoothing < 1
             or not 0 < self.warmup < 1

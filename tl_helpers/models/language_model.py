@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import CourseError
-from .text_encoders import _KINDS, TextEncoder, max_pool, mean_pool
+from .text_encoders import _KINDS, TextEncoder, check_heads, max_pool, mean_pool
 
 UNKNOWN = 1
 
@@ -24,6 +24,8 @@ class CausalEncoder(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 160, dropout: float = 0.2):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, dropout=dropout)
+        if name == "lm-transformer":
+            check_heads(dim)
         self.embedding, self.dropout, self.width = nn.Embedding(vocabulary, dim), nn.Dropout(dropout), 2 * dim
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         if name == "lm-gru":
@@ -41,6 +43,8 @@ class CausalEncoder(TextEncoder):
 
     def states(self, ids: Tensor) -> Tensor:
         """int64 (b, t) -> what is known after each word, float (b, t, dim)."""
+        if self.longest and ids.shape[1] > self.longest:
+            raise CourseError(f"{self.name} knows {self.longest} positions, found {ids.shape[1]}: read shorter rows.")
         x = self.embedding(ids) * self.embedding.embedding_dim**0.5
         if self.longest is None:
             return self.reader(self.dropout(x))[0]

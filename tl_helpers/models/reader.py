@@ -168,7 +168,7 @@ def _transform(encoder: nn.Module, ids: Tensor) -> Tensor:
     return encoder(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
 
 
-def read_ahead(reader: nn.Module, batches: Iterable, hardware: Hardware) -> list[dict[str, Tensor]]:
+def read_ahead(reader: PieceReader, batches: Iterable, hardware: Hardware) -> list[dict[str, Tensor]]:
     """`reader.places` of every question of unshuffled batches, once, on the CPU: what a frozen encoder says never changes.
 
     One dict a question, each tensor (n, …) without padding; states are kept as float16.

@@ -99,7 +99,8 @@ def _torchvision_file(row: Row) -> Path:
 
 def _modern_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """torchvision's DenseNet files date from when a name could be `norm.1`; today it is `norm1`."""
-    return {re.sub(r"\.(norm|relu|conv)\.([12])\.", r".\1\2.", key): tensor for key, tensor in tensors.items()}
+    old = r"(denselayer\d+)\.(norm|relu|conv)\.([12])\."
+    return {re.sub(old, r"\1.\2\3.", key): tensor for key, tensor in tensors.items()}
 
 
 def _timm_file(row: Row) -> Path:

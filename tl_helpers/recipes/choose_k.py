@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from ..errors import CourseError
-from .clustering import as_rows, fit
+from .clustering import as_rows, different_rows, fit
 
 CRITERIA = ("silhouette", "bic", "gap", "stability")
 CLOSE = {"silhouette": 0.02, "stability": 0.02}  # differences that nobody should build on, on scales that end at 1
@@ -70,13 +70,16 @@ def choose_k(
     takes the smallest k within one error of the next. stability: do two fits on different draws put all rows together
     alike (adjusted Rand index; Ben-Hur, 2002)? The largest k within 0.02 of the best; coarse cuts are stable for nothing.
 
-    Raises CourseError for an unknown criterion or a k that the draws or the criterion can't have.
+    A k of more clusters than a draw has different rows is left out. Raises CourseError for an unknown criterion or where
+    no k is left that the draws and the criterion can have.
     """
     rows, ks = as_rows(points), tuple(sorted(set(map(int, ks))))
     size = min(sample, max(1, len(rows) * 4 // 5))
     least = 1 if criterion in ("bic", "gap") else 2
     if criterion not in CRITERIA:
         raise CourseError(f"The criterion {criterion!r} is not known; there are {', '.join(CRITERIA)}.")
+    if draws < 1:
+        raise CourseError(f"draws is 1 or more; found {draws}.")
     if not ks or ks[0] < least or ks[-1] >= size:
         raise CourseError(
             f"{criterion} compares k from {least} to {size - 1} here ({len(rows)} rows, tried on {size} at a time); "
@@ -84,6 +87,10 @@ def choose_k(
         )
     draw = np.random.default_rng(seed)
     chosen = [np.sort(draw.choice(len(rows), size, replace=False)) for _ in range(draws + (criterion == "stability"))]
+    most = min(different_rows(rows[one]) for one in chosen)
+    if ks[0] > most:
+        raise CourseError(f"Of {size} rows only {most} differ: there is no k to choose from {ks[0]} on.")
+    ks = tuple(k for k in ks if k <= most)
     settings = {"method": "gmm" if criterion == "bic" else method, "covariance": covariance, "restarts": 2}
     if criterion == "stability":
         fits = [[fit(rows[one], k, seed=seed, **settings).predict(rows) for k in ks] for one in chosen]

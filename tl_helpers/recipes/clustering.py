@@ -262,7 +262,7 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
             f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k lies between 1 and the number of rows."
         )
     # the first rows tell nearly always; only where they repeat are all of them compared
-    if _different(rows[: 10 * k]) < k and (different := _different(rows)) < k:
+    if different_rows(rows[: 10 * k]) < k and (different := different_rows(rows)) < k:
         raise CourseError(
             f"k = {k} clusters need {k} different rows, and only {different} of {len(rows)} differ. Take k = {different} at "
             "most; or were the same items read twice?"
@@ -274,5 +274,6 @@ def _draw(n: int, most: int, seed: int) -> np.ndarray:
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
-def _different(rows: np.ndarray) -> int:
+def different_rows(rows: np.ndarray) -> int:
+    """How many rows differ from each other in any bit."""
     return len({row.tobytes() for row in rows})

@@ -68,6 +68,12 @@ def evaluate(
     Raises:
         CourseError: the set has labels for which the head has no output, or other classes than the model learnt.
     """
+    learnt = getattr(model, "class_names", images.classes)
+    if learnt != images.classes:
+        raise CourseError(
+            f"The model learnt the classes {', '.join(learnt)}, in this order; {images.name} has {', '.join(images.classes)}. "
+            "Class numbers would mean different things: give both sets the same class folders."
+        )
     hardware = hardware or pick_device()
     size = max_tokens or size or default_size(model)
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
@@ -82,12 +88,6 @@ def evaluate(
         raise CourseError(
             f"The head has {logits.shape[1]} outputs, {images.name} has {len(images.classes)} classes: "
             f"{', '.join(images.classes)}. Evaluate on a set with the classes it was trained on."
-        )
-    learnt = getattr(model, "class_names", images.classes)
-    if learnt != images.classes:
-        raise CourseError(
-            f"The model learnt the classes {', '.join(learnt)}, in this order; {images.name} has {', '.join(images.classes)}. "
-            "Class numbers would mean different things: give both sets the same class folders."
         )
     figures = measure(logits, labels)
     return Report(

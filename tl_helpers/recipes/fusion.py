@@ -57,6 +57,7 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
     """
     none = [torch.zeros_like(rows) for rows, _ in (source, target)]
     wide_source = torch.cat([source[0], source[0], none[0]], dim=1)
+    _same_width(source, target)
     wide_target = torch.cat([target[0], none[1], target[0]], dim=1)
     wide = probe(_together((wide_source, source[1]), (wide_target, target[1])))
     width = source[0].shape[1]
@@ -136,8 +137,12 @@ class AllStages(nn.Module):
 
 
 def _together(source: Rows, target: Rows) -> Rows:
+    _same_width(source, target)
+    return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])
+
+
+def _same_width(source: Rows, target: Rows) -> None:
     if source[0].shape[1:] != target[0].shape[1:]:
         raise CourseError(
             f"Source and target need features of one width; found {source[0].shape[1]} and {target[0].shape[1]}."
         )
-    return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])

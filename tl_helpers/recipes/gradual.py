@@ -33,8 +33,6 @@ def gradual(
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": size or default_size(model), "hardware": hardware}
     model.trained_size, model.class_names = common["size"], train.classes
-    unfreeze(model)  # for the batches to know which batch norms will learn
-    batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed, **common)
     looks = looking_batches(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
     lengths = [1] * (len(stages) - 1) + [max(1, epochs - len(stages) + 1)]
@@ -50,6 +48,8 @@ def gradual(
             unfreeze_from(model, stage)
             if rests:
                 freeze_batch_norm(model.backbone)
+        # each phase has an order of its own: `fit` counts its epochs from 0 again
+        batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed * 31 + phase, **common)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)
         name = "head" if stage is None else f"from {stage}"

@@ -234,7 +234,10 @@ def _kept(folder: Path | str | None, made: list) -> list[dict]:
         return []
     path = Path(folder, "search.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
+    except ValueError as error:
+        raise CourseError(f"{path} is damaged ({error}): delete it, and the search begins anew.") from error
     if found["made"] != json.loads(json.dumps(made)):
         raise CourseError(f"{path} is of another search (other data, settings or seed): take another folder.")
     return found["trials"]

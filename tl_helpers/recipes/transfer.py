@@ -35,6 +35,7 @@ RECIPES = tuple(RATES)
 # standard error of five points) would choose an epoch by luck.
 KEEP = "last"
 TRAINING = "training.safetensors"  # what an interrupted training goes on from, in its folder
+MODEL = "model.safetensors"  # what `load_model` reads, beside it
 
 
 @dataclass
@@ -102,15 +103,16 @@ def transfer(
     )
     parts = _parts(data, images, seed)
     result = Result(model, [probed] if probed else [], {}, data.classes, recipe, epochs, 0.0)
-    result.made = _made(data, seed, images, augment, batch_size, rate_decay, settings, hardware)
+    result.made = _made(model, data, seed, images, augment, batch_size, rate_decay, settings, hardware)
+    _refuse_another(folder, result)
     if recipe in ("probe", "lp-ft") and not probed:
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
-        how = (settings, lr == "auto", augment, rate_decay, batch_size, seed, hardware, folder)
-        _all_layers(model, parts, *how, result, each_epoch)
+        kept = folder / TRAINING if folder else None
+        _all_layers(model, parts, settings, lr == "auto", augment, hardware, kept, result, each_epoch)
     result.seconds = time.perf_counter() - start
     if folder and result.history:  # an interruption may have come before anything was learnt
-        save_model(result, folder / "model.safetensors")
+        save_model(result, folder / MODEL)
     return result
 
 
@@ -127,9 +129,10 @@ def _peak(model, recipe, lr) -> float:
     return (TEXT_RATES if isinstance(model.backbone, TextEncoder) else RATES)[recipe] if lr in (None, "auto") else lr
 
 
-def _made(data, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
+def _made(model, data, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
     """What the figures of a training hang on."""
-    made = {"data": data.name, "split": data.split.hash, "seed": seed, "images": images, "augment": str(augment)}
+    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash, "from": model.began["from"]}
+    made |= {"seed": seed, "images": images, "augment": str(augment)}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
     return made | decoded(data) | {"hardware": hardware.line()}
 
@@ -161,6 +164,21 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
     rests = recipe != "scratch" and has_counted(model.backbone)
     model.began = {"call": call, "from": f"{recipe} from {known}", "batch norm rests": rests}
     return None
+
+
+def _refuse_another(folder: Path | None, result: Result) -> None:
+    """CourseError where the folder's finished model came of something else; a training in progress is looked at by `fit`."""
+    if not folder or not (folder / MODEL).exists():
+        return
+    state = files.load(folder / MODEL)[1]
+    then = {**state.get("made", {}), "recipe": state.get("recipe"), "size": state.get("size")}
+    now = {**result.made, "recipe": result.recipe, "size": result.model.trained_size}
+    same = ("recipe", "contents", "split", "from", "seed", "images", "size")
+    if differs := [key for key in same if key in then and then[key] != now[key]]:
+        raise CourseError(
+            f"{folder / MODEL} is the model of another training: it differs in {', '.join(differs)}. Give this one a folder "
+            "of its own (such as --out runs/second), or delete the folder to begin anew."
+        )
 
 
 def _look_at_weights(model, recipe) -> None:
@@ -204,26 +222,24 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     model.eval()
 
 
-def _all_layers(
-    model, parts, settings, find, augment, rate_decay, batch_size, seed, hardware, folder, result, each_epoch
-) -> None:
+def _all_layers(model, parts, settings, find, augment, hardware, kept, result, each_epoch) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics where it has any."""
-    common = {"size": model.trained_size, "hardware": hardware}
+    common, seed = {"size": model.trained_size, "hardware": hardware}, result.made["seed"]
     unfreeze(model)
     if model.began["batch norm rests"]:
         freeze_batch_norm(model.backbone)
-    train = learning_batches(model, parts["train"], augment, batch_size=batch_size, seed=seed, **common)
+    train = learning_batches(model, parts["train"], augment, batch_size=result.made["batch_size"], seed=seed, **common)
     val = looking_batches(model, parts["val"], batch_size=64, **common)
-    rate_decay = 1.0 if result.recipe == "scratch" else rate_decay
-    kept = folder / TRAINING if folder else None
-    if find and kept and kept.exists():  # the finder would look at weights that have learnt since
-        settings, find = replace(settings, lr=files.load(kept)[1]["identity"]["settings"]["lr"]), False
-        result.made["settings"] = asdict(settings)
+    rate_decay = 1.0 if result.recipe == "scratch" else result.made["rate_decay"]
     if find:
-        curve = lr_find(model, train, groups=parameter_groups(model, 1.0, rate_decay), hardware=hardware, seed=seed)
-        settings = replace(settings, lr=curve.suggestion)
+        if kept and kept.exists():  # the finder would look at weights that have learnt since
+            rate = files.load(kept)[1]["identity"]["settings"]["lr"]
+        else:
+            groups = parameter_groups(model, 1.0, rate_decay)
+            rate = lr_find(model, train, groups=groups, hardware=hardware, seed=seed).suggestion
+            say(f"The learning-rate finder suggests a peak of {rate:.2g}.")
+        settings = replace(settings, lr=rate)
         result.made["settings"] = asdict(settings)
-        say(f"The learning-rate finder suggests a peak of {curve.suggestion:.2g}.")
     fitted = fit(
         model,
         train,
@@ -234,7 +250,7 @@ def _all_layers(
         groups=parameter_groups(model, settings.lr, rate_decay),
         checkpoint=kept,
         phase=result.recipe if result.recipe == "scratch" else "fine-tune",
-        start=model.began["from"] if kept else None,
+        start=model.began["from"] + (", rate found" if find else "") if kept else None,
         each_epoch=each_epoch,
     )
     if model.backbone.source == "random" and fitted.history:
@@ -248,6 +264,7 @@ def save_model(result: Result, path: Path) -> None:
     model = result.model
     state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
     state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
+    state["ended"] = result.ended
     state |= {"source": model.backbone.source, "licence": model.backbone.licence}
     if isinstance(model.backbone, TextEncoder):
         state["tokenizer"] = tokenizer_of(model.backbone).to_str()
@@ -256,11 +273,11 @@ def save_model(result: Result, path: Path) -> None:
 
 
 def load_model(path: Path | str) -> tuple[Classifier, dict]:
-    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`.
+    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`, `ended`.
 
     `path` may be the folder of the training. Raises CourseError where the file is no such checkpoint.
     """
-    path = Path(path, "model.safetensors") if Path(path).is_dir() else path
+    path = Path(path, MODEL) if Path(path).is_dir() else path
     tensors, state = files.load(path)
     if "spec" not in state:
         raise CourseError(

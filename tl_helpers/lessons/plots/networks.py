@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from tl_helpers.data import fit_square
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons.plots.canvas import WIDTH, footnote, pixels, put, short, shown
 from tl_helpers.lessons.plots.pictures import pick
@@ -46,6 +47,11 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
     size = (WIDTH, len(stages) * (cell + 0.35) + 0.6)
     figure, grid = plt.subplots(len(stages), count, figsize=size, squeeze=False)
     for line, (name, stage) in zip(grid, stages.items(), strict=True):
+        if stage.ndim != 4 and (name or stage.ndim != 3):
+            raise CourseError(
+                f"Feature maps are (channels, h, w) or (1, channels, h, w); {name or 'this'} has the shape "
+                f"{tuple(stage.shape)}, which lies on no map: leave it out."
+            )
         stage = stage.detach().float().cpu()
         stage = stage[0] if stage.ndim == 4 else stage
         strongest = stage.flatten(1).std(dim=1).topk(min(count, len(stage))).indices.tolist()
@@ -78,11 +84,9 @@ def grad_cam(
     """
     says, true = None, None
     if images is None:
-        report, numbers = looked_at, [index] if isinstance(index, int) else list(index)
-        images, model, classes = torch.stack(pick(report.images, numbers)), report.model, report.classes
-        images = nn.functional.interpolate(
-            images.float() / 255, (report.size, report.size), mode="bilinear", antialias=True
-        )
+        report, numbers = looked_at, np.atleast_1d(index).tolist()
+        images = fit_square(torch.stack(pick(report.images, numbers)), report.size)  # as the model saw them
+        model, classes = report.model, report.classes
         says, true = report.predictions[numbers].tolist(), report.labels[numbers].tolist()
         note = note or report.images.attribution
     else:

@@ -1,6 +1,7 @@
 """Figures made of numbers: bars, the course of a training, a confusion matrix, learning curves with their spread."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,6 +24,8 @@ def bars(
     note: str = "",
 ) -> Figure:
     """A horizontal bar a name, its value beside it: a number, or (mean, spread); `chance` is a dashed line."""
+    if not values:
+        raise CourseError("There are no values to draw bars of.")
     pairs = {name: value if isinstance(value, (tuple, list)) else (value, 0.0) for name, value in values.items()}
     figure, axes = plt.subplots(figsize=(WIDTH, 0.55 * len(pairs) + 1.9))
     means, spreads = (np.array(column, dtype=float) for column in zip(*pairs.values(), strict=True))
@@ -37,7 +40,7 @@ def bars(
         axes.annotate(text, at, xytext=(8, 0), textcoords="offset points", va="center", bbox=room, zorder=3)
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
     axes.set_yticklabels([short(name, 30) for name in pairs])
-    axes.set_xlim(0, max((means + spreads).max(), chance or 0) * 1.34 or 1)
+    axes.set_xlim(min(0.0, 1.1 * (means - spreads).min()), max((means + spreads).max(), chance or 0) * 1.34 or 1)
     if chance is not None:
         axes.axvline(chance, color=PALETTE[1], linestyle="--")
         axes.text(chance, -0.55, f" chance {_figure(chance)}", color=PALETTE[1], va="bottom", ha="left")
@@ -169,7 +172,7 @@ def reliability(
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 5.4))
     axes.plot([0, 1], [0, 1], "--", color=QUIET, label="calibrated")
-    for colour, (name, (probabilities, labels)) in zip(PALETTE, answers.items(), strict=False):
+    for colour, (name, (probabilities, labels)) in zip(cycle(PALETTE), answers.items(), strict=False):
         sure, right, share = drawers(probabilities, labels, bins).numpy().T
         error = calibration_error(probabilities, labels, bins)
         axes.plot(sure, right, color=colour, label=f"{name}: ECE {error:.3f}")
