@@ -24,7 +24,8 @@ def pictures(tmp_path_factory):
 
 
 def cluster(*argv) -> list[str]:
-    return ["cluster", *map(str, argv), "--size", "32", "--map", "pca", "--json"]
+    size = [] if str(argv[0]).endswith((".csv", ".txt")) else ["--size", "32"]
+    return ["cluster", *map(str, argv), *size, "--map", "pca", "--json"]
 
 
 def no(capsys, *argv) -> str:

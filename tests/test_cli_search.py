@@ -48,4 +48,4 @@ def test_what_cannot_be_searched_is_told(tmp_path, capsys, more):
         code = stopped.code
     assert code == 2
     said = capsys.readouterr().err
-    assert "at least 1" in said or "recipe with epochs" in said
+    assert "at least 1" in said or "has no effect here" in said

@@ -46,7 +46,7 @@ def no(capsys, *argv) -> str:
 
 
 def on_stdin(monkeypatch, content: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False))
 
 
 def test_a_file_of_ones_own_is_learnt(mails, trained, capsys, tmp_path):

@@ -111,7 +111,7 @@ def test_a_short_batch_counts_for_what_it_is():
         ({"dataset_sizes": {"train": 10, "val": 12}}, "dataset_sizes"),
         ({"dataloaders": {"train": None}}, "dataloaders needs the parts 'train' and 'val', found .'train'"),
         ({"dataset_sizes": {"train": 12}}, "dataset_sizes needs the parts"),
-        ({"dataloaders": {"train": [], "val": []}}, "the part 'train' holds no sample"),
+        ({"dataloaders": dict.fromkeys(("train", "val"), DataLoader([]))}, "the part 'train' holds no sample"),
         ({"classes": ["cat"]}, "nothing to tell apart"),
         ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
     ],

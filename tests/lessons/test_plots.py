@@ -265,16 +265,16 @@ def test_grad_cam_of_a_transformer_looks_before_the_last_attention():
         assert len(norms) == 12 and layer is norms[-1]
 
 
-def test_grad_cam_of_a_report_and_of_a_model(google):
+def test_grad_cam_of_a_report(google):
     model = tl.attach_head(tl.load_backbone("resnet18", weights=None), tl.heads.linear(6))
     looked = report(google, model=model, size=64)
     plots.grad_cam(looked, index=7)
     assert "is a class, number 1" in texts() and "Noto Emoji" in texts() and "Grad-CAM" in texts()
     assert f"for {google.classes[looked.predictions[7]]}" in texts()
-    plots.grad_cam(model, google.images[:3], classes=google.classes, target=[0, 1, 2])
+    plots.grad_cam(looked, index=[0, 1, 2], target=[0, 1, 2])
     assert "for a class, number 2" in texts()
     with pytest.raises(CourseError, match="attach_head"):
-        plots.grad_cam(torch.nn.Linear(2, 2), torch.rand(1, 3, 8, 8))
+        plots.grad_cam_maps(torch.nn.Linear(2, 2), torch.rand(1, 3, 8, 8))
 
 
 def test_in_a_notebook_one_image_is_displayed_and_nothing_stays_open(google, monkeypatch):
@@ -312,7 +312,7 @@ def test_what_lies_on_no_map_is_told_and_grad_cam_shows_what_the_model_saw(googl
     model = tl.attach_head(tl.load_backbone("resnet18", weights=None), tl.heads.linear(6))
     mine = dataclasses.replace(google.subset(range(2)), images=wide)
     plots.grad_cam(report(mine, model=model, size=32), index=torch.tensor(1))
-    assert plt.gcf().axes[0].images[0].get_array().max() == 0
+    assert plt.gcf().axes[0].images[0].get_array().max() < 60
 
 
 def test_bars_go_below_nought_and_need_a_value():

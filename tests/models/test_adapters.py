@@ -44,9 +44,7 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are():
         add_lora(model)
 
 
-def test_every_name_has_to_be_there_and_the_rank_to_be_one():
+def test_every_name_has_to_be_there():
     model = tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=None), tl.heads.linear(2))
     with pytest.raises(CourseError, match="no layer called conv_pwll"):
         add_lora(model, targets=("conv_pw", "conv_pwll"))
-    with pytest.raises(CourseError, match="1 or more; found 0"):
-        add_lora(model, rank=0, targets=("conv_pw",))

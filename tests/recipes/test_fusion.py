@@ -53,13 +53,6 @@ def test_features_of_two_widths_are_told():
         fusion.pooled(SOURCE, (FEW[0][:, :5], FEW[1]))
 
 
-def test_late_fusion_trusts_the_better_one():
-    labels = torch.arange(90) % 3
-    good, bad = torch.nn.functional.one_hot(labels, 3) * 0.8 + 0.2 / 3, torch.full((90, 3), 1 / 3)
-    assert fusion.late_fusion(good, bad, labels) == 1.0
-    assert fusion.late_fusion(bad, good, labels) == 0.0
-
-
 def test_batch_norm_adapts_to_the_train_part_alone():
     emoji, backbone = tl.data.load("emoji-twitter"), tl.load_backbone("efficientnet_lite0")
     before, some = backbone.fingerprint, emoji.train.few(4)

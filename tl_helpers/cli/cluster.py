@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_helpers.cli.texts import add_columns
-from tl_helpers.cli.train import told, whole_number
+from tl_helpers.cli.train import place, told, whole_number
 from tl_helpers.errors import CourseError, count
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
@@ -35,7 +35,7 @@ def add(command: Callable) -> None:
     made.add_argument("--map", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
     add_columns(made)
     made.add_argument("--skip-bad", action="store_true", help="leave out pictures and rows that can't be read")
-    made.add_argument("--out", type=Path, metavar="DIR", help="for index.html and assignments.csv; default: in runs/")
+    made.add_argument("--out", type=place, metavar="DIR", help="for index.html and assignments.csv; default: in runs/")
     made.add_argument("--json", action="store_true", help="print what was found once more as JSON, on the last line")
 
 

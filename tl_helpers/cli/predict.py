@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from tl_helpers.cli.train import place
 from tl_helpers.errors import CourseError
 
 AT_ONCE = 32  # pictures or documents that are looked at together
@@ -16,10 +17,10 @@ def add(command: Callable) -> None:
     """Its arguments and their help."""
     predict = command("predict", run, "Name what is on pictures, or the class of texts, with a checkpoint of train.")
     predict.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="the folder of a training, or model.safetensors in it"
+        "checkpoint", type=place, metavar="CHECKPOINT", help="the folder of a training, or model.safetensors in it"
     )
     text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; for a model of texts a .txt, a document a line, or none: then it reads stdin"
-    predict.add_argument("files", type=Path, nargs="*", metavar="FILE", help=text)
+    predict.add_argument("files", type=place, nargs="*", metavar="FILE", help=text)
     predict.add_argument("--json", action="store_true", help="print one line of JSON per item, with all probabilities")
 
 
@@ -37,7 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     reads = isinstance(model.backbone, TextEncoder)
     files = arguments.files
     if reads and [file.suffix.lower() for file in files] not in ([], [".txt"]):
-        raise CourseError(f"{arguments.checkpoint} is a model of texts: give one .txt, or a document a line on stdin.")
+        raise CourseError(
+            f"{arguments.checkpoint} is a model of texts: give one .txt, a document a line, or the lines on stdin; found "
+            f"{' '.join(map(str, files))[:200]}."
+        )
     if not reads and not files:
         raise CourseError(f"{arguments.checkpoint} is a model of pictures: name their files.")
     hardware, classes, unread = pick_device(), state["classes"], []

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import math
+import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,10 +46,13 @@ def add(command: Callable) -> None:
     text = "such as flip-crop or trivial+mixup (a wrong name lists all); default: one that suits the course's sets, else none"
     train.add_argument("--augment", metavar="NAME", help=text)
     text = "peak learning rate, or auto: the learning-rate finder's; default: the recipe's own"
-    train.add_argument("--lr", type=_rate, metavar="RATE", help=text)
+    rate = number(lambda value: 0 < value < math.inf, "rate above 0, such as 3e-4, nor auto")
+    train.add_argument("--lr", type=lambda said: said if said == "auto" else rate(said), metavar="RATE", help=text)
     text = "keep a moving average of the weights that keeps this share of itself at each step, such as 0.99"
-    train.add_argument("--ema", type=_share, metavar="SHARE", help=text)
-    train.add_argument("--weight-decay", type=float, metavar="DECAY", help="default: 0.01")
+    share = number(lambda value: 0 < value < 1, "share between 0 and 1, such as 0.99")
+    train.add_argument("--ema", type=share, metavar="SHARE", help=text)
+    decay = number(lambda value: 0 <= value < math.inf, "number of 0 or more, such as 0.01")
+    train.add_argument("--weight-decay", type=decay, metavar="DECAY", help="default: 0.01")
     text = "first try N settings of rate, weight decay and augmentation on validation, leaving the worse ones early"
     train.add_argument("--search", type=whole_number(1), metavar="N", help=text)
     train.add_argument(
@@ -57,7 +63,7 @@ def add(command: Callable) -> None:
     )
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures or rows that can't be read")
     train.add_argument(
-        "--out", type=Path, metavar="DIR", help="for checkpoints; default: one in runs/ named by the rest"
+        "--out", type=place, metavar="DIR", help="for checkpoints; default: one in runs/ named by the rest"
     )
     train.add_argument("--json", action="store_true", help="print the figures once more as JSON, on the last line")
 
@@ -185,7 +191,7 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
             print(f"  So few measure little: one more that is right is {1 / report.n:.3f} more.")
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     items = "YOUR_PICTURES" if hasattr(data, "images") else "YOUR_TEXTS.txt"
-    print(f"To ask it: {typed('tl_helpers predict')} {result.checkpoint} {items}")
+    print(f"To ask it: {typed('tl_helpers predict')} {shlex.quote(str(result.checkpoint))} {items}")
     if arguments.json:
         print(json.dumps(figures))
     return 0
@@ -205,9 +211,10 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
     folder = arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # now, and not after the first epoch
     except OSError as error:
         raise CourseError(
-            f"The folder {folder} can't be made ({error.strerror}). Choose another with --out."
+            f"The folder {folder} can't be made or written to ({error.strerror}). Choose another with --out."
         ) from error
     return folder
 
@@ -223,22 +230,23 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _rate(text: str) -> float | str:
-    try:
-        if text == "auto" or 0 < float(text) < float("inf"):
-            return text if text == "auto" else float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is neither a rate above 0, such as 3e-4, nor auto")
+def place(text: str) -> Path:
+    """A path for argparse; the shell leaves the ~ of --out=~/runs to us."""
+    return Path(text).expanduser()
 
 
-def _share(text: str) -> float:
-    try:
-        if 0 < float(text) < 1:
-            return float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, such as 0.99")
+def number(fits: Callable[[float], bool], told: str) -> Callable[[str], float]:
+    """A type for argparse: a number that fits."""
+
+    def parsed(text: str) -> float:
+        try:
+            if fits(value := float(text)):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is no {told}")
+
+    return parsed
 
 
 def whole_number(least: int) -> Callable[[str], int]:

@@ -111,7 +111,7 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     if not classes:
         raise CourseError(
             f"{root} has no folders of pictures in it. Expected one folder per class, such as {root.name}/cat/1.png and "
-            f"{root.name}/dog/2.png, or train/, val/ and test/ with those inside."
+            f"{root.name}/dog/2.png, or train/, val/ and test/ with those inside. (`cluster` groups pictures without classes.)"
         )
     items = []
     for part, folder in parts.items():
@@ -156,6 +156,8 @@ def class_of(name: str, split: bool) -> str:
 
 def files_below(folder: Path) -> list[Path]:
     """The files at any depth that are meant to be pictures, sorted; none of a hidden folder in it."""
+    if not os.access(folder, os.R_OK | os.X_OK):  # rglob would find nothing, and say nothing
+        raise CourseError(f"{folder} may not be read by you (permission denied).")
     found = [file for file in sorted(folder.rglob("*")) if is_item(file)]
     return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 

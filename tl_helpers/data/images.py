@@ -129,8 +129,11 @@ def _guarded(path: Path, use: Callable[[Image.Image], object]):
             raise CourseError(f"{path} is empty (0 bytes). Copy it again or remove it.")
         with Image.open(path) as image:
             return use(image)
-    except FileNotFoundError as error:
-        raise CourseError(f"{path} does not exist.") from error
+    except (FileNotFoundError, PermissionError) as error:
+        said = (
+            "does not exist" if isinstance(error, FileNotFoundError) else "may not be read by you (permission denied)"
+        )
+        raise CourseError(f"{path} {said}.") from error
     except UnidentifiedImageError as error:
         raise CourseError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, TIFF, BMP, GIF …).") from error
     except Image.DecompressionBombError as error:

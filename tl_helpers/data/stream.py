@@ -39,8 +39,6 @@ class TokenStream(Passes):
         shuffle: bool = False,
         seed: int = 0,
     ):
-        if min(batch_size, length, 1 if batches is None else batches) < 1:
-            raise CourseError(f"batch_size, length and batches are 1 or more, found {batch_size}, {length}, {batches}.")
         rows = tokenizer.encode_batch_fast(list(texts.texts), add_special_tokens=False)
         self._texts = [torch.tensor([*row.ids, 0]) for row in rows if row.ids]
         self.batch_size, self.length, self.shuffle, self.seed = batch_size, length, shuffle, seed

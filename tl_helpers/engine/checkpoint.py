@@ -43,7 +43,9 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
             # copied: a view would keep the file mapped, and Windows lets nobody replace a mapped file
             return {name: file.get_tensor(name).clone() for name in file.keys()}, state  # noqa: SIM118 (no mapping)
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise CourseError(f"{path} is no checkpoint of this course, or is damaged ({error}). Train it anew.") from error
+        raise CourseError(
+            f"{path} is no checkpoint of this course, or is damaged ({error}). Delete it to train anew."
+        ) from error
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -104,10 +104,10 @@ class _Run:
         self.hardware, self.seed, self.phase, self.start = hardware, seed, phase, start
         self.steps = math.ceil(len(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
-        if not len(train):
-            raise CourseError("There is no batch to train on: the set is empty, or smaller than one (drop_last).")
-        if hasattr(val, "__len__") and not len(val):
-            raise CourseError("There is no batch to validate on: the set is empty, or smaller than one (drop_last).")
+        if not len(train) or (hasattr(val, "__len__") and not len(val)):
+            raise CourseError(
+                "There is no batch to train or to validate on: the set is empty, or smaller than one (drop_last)."
+            )
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
@@ -120,8 +120,8 @@ class _Run:
             weight_decay=settings.weight_decay,
             fused=hardware.device.type in ("cpu", "cuda"),
         )
-        self.scaler = hardware.scaler()
-        self.average = None
+        self.learning = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.scaler, self.average = hardware.scaler(), None
         if settings.ema is not None:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
 
@@ -147,8 +147,6 @@ class _Run:
             seen = self._step(taken, step)
             total += seen.double()
             progress.step(loss=float(seen[0]) / max(1e-12, float(seen[3])))
-        if not total[3] > 0:
-            raise CourseError("Every sample of this epoch has the weight 0: there is nothing to learn from.")
         figures = measure(*predict(self.judged, self.val, self.hardware))
         if not math.isfinite(figures["loss"]):
             self._refuse(figures["loss"], "after its last batch, on the validation set")
@@ -164,28 +162,24 @@ class _Run:
     def _step(self, taken: list[tuple], step: int) -> Tensor:
         """One optimiser step on one or several batches; (weighted loss, right answers, samples, weights) of what was seen."""
         while True:
+            seen = None
             try:
                 seen = self._gradient(taken, step)
-                break
+                if self.settings.clip is not None:
+                    self.scaler.unscale_(self.optimiser)
+                    nn.utils.clip_grad_norm_(self.learning, self.settings.clip)
+                self.scaler.step(self.optimiser)
+                self.scaler.update()
+                if self.average is not None:
+                    self.average.update_parameters(self.model)
+                return seen
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
+                if seen is not None:  # the optimiser's state is as large as the weights, in however many pieces
+                    raise CourseError(TOO_LARGE) from None
             # behind the `except`: the exception holds the tensors of this try, and memory comes free only when it is gone
             self._smaller_pieces([rows_of(inputs) for inputs, _, _ in taken])
-        try:
-            if self.settings.clip is not None:
-                self.scaler.unscale_(self.optimiser)
-                learning = [p for group in self.optimiser.param_groups for p in group["params"]]
-                nn.utils.clip_grad_norm_(learning, self.settings.clip)
-            self.scaler.step(self.optimiser)
-        except RuntimeError as error:  # the optimiser's state has the size of the weights, in however many pieces
-            if not out_of_memory(error):
-                raise
-            raise CourseError(TOO_LARGE) from None
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-        return seen
 
     def _gradient(self, taken: list[tuple], step: int) -> Tensor:
         """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory asks for."""
@@ -198,9 +192,8 @@ class _Run:
             if not self.result.history:
                 check_labels(logits, labels)
             labels, weights = self.hardware.send(labels), self.hardware.send(weights)
-            losses = F.cross_entropy(
-                logits.float(), labels, reduction="none", label_smoothing=self.settings.label_smoothing
-            )
+            smoothing = self.settings.label_smoothing
+            losses = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing)
             loss = (losses * self._weights(labels, weights)).sum()
             if not torch.isfinite(loss):
                 self._refuse(loss.item(), f"at step {step + 1}")
@@ -239,8 +232,7 @@ class _Run:
         self.pieces *= 2
         if self.hardware.device.type != "cpu":
             getattr(torch, self.hardware.device.type).empty_cache()
-        whole = f"The effective batch size stays {sum(sizes)}."
-        say(f"Out of memory: batches are now computed in {self.pieces} pieces. {whole}")
+        say(f"Out of memory: batches now come in {self.pieces} pieces. The effective batch size stays {sum(sizes)}.")
 
     def _choose(self, figures: dict[str, float]) -> None:
         merit = (figures["accuracy"], -figures["loss"])
@@ -293,7 +285,6 @@ class _Run:
 
     def _identity(self) -> dict:
         """What makes it this training and no other."""
-        shapes = [list(p.shape) for group in self.optimiser.param_groups for p in group["params"]]
         return {
             "settings": asdict(self.settings),
             "seed": self.seed,
@@ -303,6 +294,6 @@ class _Run:
             "training data": getattr(self.train, "fingerprint", None),
             "validation data": getattr(self.val, "fingerprint", None),
             "model": getattr(self.model, "spec", None),
-            "parameters": shapes,
+            "parameters": [list(parameter.shape) for parameter in self.learning],
             "peaks": self.peaks,
         }

@@ -42,7 +42,8 @@ def train_model(
         if not {"train", "val"} <= set(given):
             raise CourseError(f"{name} needs the parts 'train' and 'val', found {sorted(given)}.")
     for part in ("train", "val"):
-        found = _samples(dataloaders[part])
+        loader = dataloaders[part]
+        found = len(loader.dataset) if hasattr(loader, "dataset") else loader.n
         if not found:
             raise CourseError(f"The loader of the part {part!r} holds no sample. Is its folder or its subset empty?")
         if found != dataset_sizes[part]:
@@ -59,13 +60,6 @@ def train_model(
     kept = {"checkpoint": checkpoint, "start": f"classes {list(classes)}, samples {dict(dataset_sizes)}"}
     fit(model, dataloaders["train"], dataloaders["val"], settings, hardware=hardware, seed=seed, **kept)
     return model
-
-
-def _samples(loader) -> int:
-    """How many samples a DataLoader's set holds, or batches of ours, or any batches that can be counted."""
-    if hasattr(loader, "dataset"):
-        return len(loader.dataset)
-    return loader.n if hasattr(loader, "n") else sum(len(batch[1]) for batch in loader)
 
 
 def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Hardware) -> None:

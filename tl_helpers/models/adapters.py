@@ -16,7 +16,7 @@ def add_lora(
     EfficientNet). An adapter begins as zero, so the model computes what it computed before.
 
     Raises:
-        CourseError: the backbone has no layer of one of these names, a rank below 1.
+        CourseError: the backbone has no layer of one of these names.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -25,8 +25,6 @@ def add_lora(
     if missing := [name for name in targets if name not in layers]:
         names = ", ".join(list(dict.fromkeys(layers))[:8])
         raise CourseError(f"{model.backbone.name} has no layer called {' or '.join(missing)}; it has {names}.")
-    if rank < 1:
-        raise CourseError(f"rank is the width of the thin matrices, 1 or more; found {rank}.")
     freeze(model.backbone)
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets)), model.backbone)
     unfreeze(model.head)

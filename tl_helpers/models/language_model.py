@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import CourseError
-from .text_encoders import _KINDS, TextEncoder, check_heads, max_pool, mean_pool
+from .text_encoders import _KINDS, TextEncoder, max_pool, mean_pool
 
 UNKNOWN = 1
 
@@ -24,8 +24,6 @@ class CausalEncoder(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 160, dropout: float = 0.2):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, dropout=dropout)
-        if name == "lm-transformer":
-            check_heads(dim)
         self.embedding, self.dropout, self.width = nn.Embedding(vocabulary, dim), nn.Dropout(dropout), 2 * dim
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         if name == "lm-gru":

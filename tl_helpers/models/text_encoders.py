@@ -45,12 +45,6 @@ class TextEncoder(Encoder):
         raise NotImplementedError
 
 
-def check_heads(dim: int) -> None:
-    """CourseError where attention's four heads can't share `dim` numbers among them."""
-    if dim < 4 or dim % 4:
-        raise CourseError(f"Attention has four heads here, so dim is a multiple of 4; found {dim}.")
-
-
 def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
     """The mean over real tokens: states (b, t, d), mask (b, t) -> (b, d)."""
     weight = mask.unsqueeze(2).to(states.dtype)
@@ -134,9 +128,6 @@ class Attention(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 128, layers: int = 2, dropout: float = 0.2):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, layers=layers, dropout=dropout)
-        check_heads(dim)
-        if layers < 1:
-            raise CourseError(f"layers is 1 or more, found {layers}.")
         self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.position = nn.Parameter(0.1 * torch.randn(self.longest, dim))
         layer = [

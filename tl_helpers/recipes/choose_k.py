@@ -78,8 +78,6 @@ def choose_k(
     least = 1 if criterion in ("bic", "gap") else 2
     if criterion not in CRITERIA:
         raise CourseError(f"The criterion {criterion!r} is not known; there are {', '.join(CRITERIA)}.")
-    if draws < 1:
-        raise CourseError(f"draws is 1 or more; found {draws}.")
     if not ks or ks[0] < least or ks[-1] >= size:
         raise CourseError(
             f"{criterion} compares k from {least} to {size - 1} here ({len(rows)} rows, tried on {size} at a time); "

@@ -8,7 +8,6 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 
 import numpy as np
 import sklearn
@@ -153,9 +152,8 @@ def fit(
     Args:
         points: (n, columns) as `prepare` gives them; a mixture takes at most 50 columns.
         covariance: of a mixture: "full", "tied" (one for all), "diag" or "spherical".
-        device: a CUDA device fits K-means by RAPIDS' cuML where that is installed, and a mixture by scikit-learn's array
-            API where the variable SCIPY_ARRAY_API is 1; there, equal seeds need not give the same bits. All else, and what
-            lacks one of these (`notes` says so), runs on the CPU.
+        device: a CUDA device fits a mixture by scikit-learn's array API where the variable SCIPY_ARRAY_API is 1 (`notes`
+            says where it is not); there, equal seeds need not give the same bits. All else runs on the CPU.
 
     Raises:
         CourseError: k is not between 1 and the number of different rows, values that are not finite, an unknown method.
@@ -220,21 +218,13 @@ def _model(k: int, method: str, seed: int, restarts: int, covariance: str, rows:
 
 
 def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
-    """The fitted model, and what a reader has to know: a mixture stays scikit-learn's, K-means on a GPU is cuML's."""
+    """The fitted model, and what a reader has to know: a mixture may be fitted on a GPU, K-means has no such way."""
     lacks = ""
-    if device is not None and torch.device(device).type == "cuda":
-        if isinstance(model, GaussianMixture):
-            if os.environ.get("SCIPY_ARRAY_API"):
-                on_device(model, rows, torch.device(device))
-                return model, ""
-            lacks = "SCIPY_ARRAY_API=1 in the environment before Python starts"
-        elif isinstance(model, KMeans):
-            if find_spec("cuml"):
-                from cuml.cluster import KMeans as OnGPU
-
-                own = {name: getattr(model, name) for name in ("n_clusters", "n_init", "random_state")}
-                return OnGPU(**own, output_type="numpy").fit(rows), ""
-            lacks = "cuML installed"
+    if device is not None and torch.device(device).type == "cuda" and isinstance(model, GaussianMixture):
+        if os.environ.get("SCIPY_ARRAY_API"):
+            on_device(model, rows, torch.device(device))
+            return model, ""
+        lacks = "SCIPY_ARRAY_API=1 in the environment before Python starts"
     return model.fit(rows), f"Fitted on the CPU: the GPU needs {lacks}." if lacks else ""
 
 

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from ..data import Batches
 from ..device import Hardware, pick_device
-from ..engine.metrics import measure
 from ..errors import CourseError
 from ..models import Backbone
 from .probe import probe
@@ -98,19 +97,6 @@ def adapt_batch_norm(
         for inputs, _, _ in batches:
             adapted(hardware.send(inputs))
     return adapted.eval()
-
-
-def late_fusion(first: Tensor, second: Tensor, labels: Tensor) -> float:
-    """How much `first` should count in a weighted mean of two networks' probabilities, chosen on validation rows.
-
-    Args:
-        first, second: probabilities float32 (n, classes) of the validation rows. labels: int64 (n,).
-
-    Returns:
-        The weight out of 0, 0.1 … 1 with the smallest cross-entropy of ``weight * first + (1 - weight) * second``.
-    """
-    weights = [k / 10 for k in range(11)]
-    return min(weights, key=lambda w: measure((w * first + (1 - w) * second).clamp(min=1e-9).log(), labels)["loss"])
 
 
 class AllStages(nn.Module):

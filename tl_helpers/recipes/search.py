@@ -167,10 +167,10 @@ def search(
         known = kept[number] if number < len(kept) else None
         _try(trial, judge, known, partial(_train, model, data, recipe, options))
         study.tell(asked, trial.curve[-1])
-        watch(found)
         if folder and not known:
             kept.append({"curve": trial.curve, "seconds": trial.seconds, "diverged": trial.diverged})
             write_atomically(Path(folder, "search.json"), json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
+        watch(found)  # a reader who stops it now has seen what is kept
     if not found.best:
         wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
         raise DivergedError(

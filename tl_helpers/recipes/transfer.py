@@ -103,7 +103,7 @@ def transfer(
     )
     parts = _parts(data, images, seed)
     result = Result(model, [probed] if probed else [], {}, data.classes, recipe, epochs, 0.0)
-    result.made = _made(model, data, seed, images, augment, batch_size, rate_decay, settings, hardware)
+    result.made = _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, settings, hardware)
     _refuse_another(folder, result)
     if recipe in ("probe", "lp-ft") and not probed:
         _linear_probe(model, parts, size, hardware, result)
@@ -129,10 +129,10 @@ def _peak(model, recipe, lr) -> float:
     return (TEXT_RATES if isinstance(model.backbone, TextEncoder) else RATES)[recipe] if lr in (None, "auto") else lr
 
 
-def _made(model, data, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
+def _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
     """What the figures of a training hang on."""
-    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash, "from": model.began["from"]}
-    made |= {"seed": seed, "images": images, "augment": str(augment)}
+    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash, "weights": model.began["from"]}
+    made |= {"seed": seed, "images": images, "augment": str(augment), "recipe": recipe, "size": model.trained_size}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
     return made | decoded(data) | {"hardware": hardware.line()}
 
@@ -168,13 +168,9 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
 
 def _refuse_another(folder: Path | None, result: Result) -> None:
     """CourseError where the folder's finished model came of something else; a training in progress is looked at by `fit`."""
-    if not folder or not (folder / MODEL).exists():
-        return
-    state = files.load(folder / MODEL)[1]
-    then = {**state.get("made", {}), "recipe": state.get("recipe"), "size": state.get("size")}
-    now = {**result.made, "recipe": result.recipe, "size": result.model.trained_size}
-    same = ("recipe", "contents", "split", "from", "seed", "images", "size")
-    if differs := [key for key in same if key in then and then[key] != now[key]]:
+    then = files.load(folder / MODEL)[1].get("made", {}) if folder and (folder / MODEL).exists() else {}
+    same = ("recipe", "contents", "split", "weights", "seed", "images", "size")
+    if differs := [key for key in same if key in then and then[key] != result.made[key]]:
         raise CourseError(
             f"{folder / MODEL} is the model of another training: it differs in {', '.join(differs)}. Give this one a folder "
             "of its own (such as --out runs/second), or delete the folder to begin anew."
@@ -262,9 +258,8 @@ def _all_layers(model, parts, settings, find, augment, hardware, kept, result, e
 def save_model(result: Result, path: Path) -> None:
     """One file that `load_model` reads alone: weights, what to build, classes, size, validation figures."""
     model = result.model
-    state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size}
+    state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size, "ended": result.ended}
     state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
-    state["ended"] = result.ended
     state |= {"source": model.backbone.source, "licence": model.backbone.licence}
     if isinstance(model.backbone, TextEncoder):
         state["tokenizer"] = tokenizer_of(model.backbone).to_str()

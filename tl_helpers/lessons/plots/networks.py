@@ -47,7 +47,7 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
     size = (WIDTH, len(stages) * (cell + 0.35) + 0.6)
     figure, grid = plt.subplots(len(stages), count, figsize=size, squeeze=False)
     for line, (name, stage) in zip(grid, stages.items(), strict=True):
-        if stage.ndim != 4 and (name or stage.ndim != 3):
+        if stage.ndim not in (3, 4) or (stage.ndim == 3 and len(stage) == 1):  # (1, tokens, width) of a transformer
             raise CourseError(
                 f"Feature maps are (channels, h, w) or (1, channels, h, w); {name or 'this'} has the shape "
                 f"{tuple(stage.shape)}, which lies on no map: leave it out."
@@ -67,45 +67,27 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
 
 
 @shown
-def grad_cam(
-    looked_at,
-    images: Tensor | None = None,
-    *,
-    index: int | Sequence[int] = 0,
-    target: Sequence[int] | None = None,
-    classes: Sequence[str] | None = None,
-    note: str = "",
-) -> Figure:
+def grad_cam(report, *, index: int | Sequence[int] = 0, target: Sequence[int] | None = None, note: str = "") -> Figure:
     """Where in the picture the decision came from: the picture above, its Grad-CAM map over it below.
 
-    Either `grad_cam(report, index=7)` (or several numbers; the report remembers its model and picture size), or
-    `grad_cam(model, images)` with images (b, C, h, w). `target` names the classes to explain; otherwise it is the
-    one that the network says. It is as coarse as the last maps.
+    index: which of the pictures of an `evaluate` report, one number or several. target: the classes to explain, one a
+    picture; else the ones that the model says. The map is as coarse as the network's last maps.
     """
-    says, true = None, None
-    if images is None:
-        report, numbers = looked_at, np.atleast_1d(index).tolist()
-        images = fit_square(torch.stack(pick(report.images, numbers)), report.size)  # as the model saw them
-        model, classes = report.model, report.classes
-        says, true = report.predictions[numbers].tolist(), report.labels[numbers].tolist()
-        note = note or report.images.attribution
-    else:
-        model = looked_at
-    heat, explained = grad_cam_maps(model, images, target if target is not None else says)
-    captions = [str(classes[k]) if classes else f"class {k}" for k in explained]
-    above = [f"is {classes[k]}" for k in true] if true else [""] * len(images)
-    grey = images.float().mean(1, keepdim=True) / (255 if images.dtype == torch.uint8 else 1)
-    columns = len(images)
+    numbers, classes = np.atleast_1d(index).tolist(), report.classes
+    images = fit_square(torch.stack(pick(report.images, numbers)), report.size)  # as the model saw them
+    explained = report.predictions[numbers].tolist() if target is None else list(target)
+    heat, _ = grad_cam_maps(report.model, images, explained)
+    grey, columns = images.float().mean(1, keepdim=True) / 255, len(images)
     cell = min(WIDTH / max(columns, 3), 3.0)
     figure, grid = plt.subplots(2, columns, figsize=(max(columns * cell, 6.0), 2 * cell + 1.2), squeeze=False)
     for k in range(columns):
         width = int(cell * 9.5)
-        put(grid[0, k], images[k], above[k], width=width)
-        put(grid[1, k], grey[k], f"for {captions[k]}", width=width)
+        put(grid[0, k], images[k], f"is {classes[report.labels[numbers[k]]]}", width=width)
+        put(grid[1, k], grey[k], f"for {classes[explained[k]]}", width=width)
         seen = grid[1, k].imshow(heat[k].numpy(), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
     figure.colorbar(seen, ax=grid.ravel().tolist(), label="weight", ticks=[0, 1], shrink=0.8)
     figure.suptitle("Which places speak for the answer (Grad-CAM)", fontsize=16)
-    footnote(figure, note)
+    footnote(figure, note or report.images.attribution)
     return figure
 
 
