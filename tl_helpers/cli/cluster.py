@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     hardware, items = pick_device(), read(arguments)
     print("\n".join([told(items), *getattr(items, "notes", ()), hardware.line()]), flush=True)
     first, of = _different(items)
-    points = prepare(features_of(items.subset(first), arguments, hardware))[of]
+    distinct = items.subset(first) if len(first) < len(items) else items
+    points = prepare(features_of(distinct, arguments, hardware))[of]
     choice = _choose(points, arguments) if arguments.k == "auto" else None
     if choice:
         print(f"How many clusters? {choice.criterion}, mean ± spread of {len(choice.values)} draws:\n{choice}")

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from tl_helpers.cli.train import place
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import CourseError, count
 
 AT_ONCE = 32  # pictures or documents that are looked at together
 
@@ -51,10 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if types:
         print("One text a line, please; Ctrl-D (Windows: Ctrl-Z and Enter) ends.", file=sys.stderr)
     if state.get("ended") == "interrupted":
-        done = len([row for row in state["history"] if row["phase"] != "probe"])
-        print(
-            f"This training was interrupted after {done} epochs: its model answers, but is not done.", file=sys.stderr
-        )
+        done = count(sum(row["phase"] != "probe" for row in state["history"]), "epoch")
+        print(f"This training was interrupted after {done}: its model answers, but is not done.", file=sys.stderr)
     while chunk := dict(islice(items, 1 if types else AT_ONCE)):
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)

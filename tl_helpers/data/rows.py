@@ -108,7 +108,8 @@ def _column(
     if not found and (needed or asked):
         wanted = f"no column {asked!r}" if asked else f"no column of a usual name for the {what} ({', '.join(usual)})"
         raise CourseError(
-            f"{path.name} has {wanted}; it has {', '.join(names)[:200]}. Name it with {what}_column (--{what}-column)."
+            f"{path.name} has {wanted}; it has {', '.join(names)[:200]}. Name it with {what}_column (--{what}-column); or is "
+            "the first line no header?"
         )
     return found[0] if found else None
 
