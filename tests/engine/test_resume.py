@@ -191,19 +191,19 @@ def test_other_hardware_is_refused_and_the_threads_are_those_of_before(tmp_path)
         checkpoint.save(path, tensors, {**state, "hardware": {**state["hardware"], key: "other"}})
         with pytest.raises(CourseError, match="end with other numbers"):
             train(path)
-    mine = torch.get_num_threads()
+    path.unlink()
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    mine, seen = torch.get_num_threads(), []
+    go_on = {"hardware": pick_device("cpu"), "checkpoint": path}
+    assert fit(nn.Linear(4, 3), loader(), loader(), Settings(2), each_epoch=stop, **go_on).ended == "interrupted"
+    tensors, state = checkpoint.load(path)
     checkpoint.save(path, tensors, {**state, "hardware": {**state["hardware"], "threads": mine + 1}})
     try:
-        seen = []
-        fit(
-            nn.Linear(4, 3),
-            loader(),
-            loader(),
-            Settings(3),
-            hardware=pick_device("cpu"),
-            each_epoch=lambda _: seen.append(torch.get_num_threads()),
-        )
-        train(path)
-        assert torch.get_num_threads() == mine
+        note = lambda _: seen.append(torch.get_num_threads())  # noqa: E731
+        fit(nn.Linear(4, 3), loader(), loader(), Settings(2), each_epoch=note, **go_on)
+        assert seen == [mine + 1] and torch.get_num_threads() == mine  # lent to this training alone
     finally:
         torch.set_num_threads(mine)

@@ -115,8 +115,8 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
         )
     items = []
     for part, folder in parts.items():
-        loose = [file for file in folder.iterdir() if is_item(file) and file.suffix.lower() in PICTURES]
-        if part and loose:
+        inside = folder.iterdir() if part else ()
+        if loose := [file for file in inside if is_item(file) and file.suffix.lower() in PICTURES]:
             raise CourseError(
                 f"{folder} holds {count(len(loose), 'picture')} outside any class folder, such as {loose[0].name}, and nobody "
                 "knows of which class they are. Put them into the folders of their classes, or elsewhere."

@@ -31,8 +31,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# what Pillow raises on broken files; the last three come from a header that is not as it should be
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, TypeError, NotImplementedError)
+# what Pillow raises on broken files; the last two come from a header that is not as it should be
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, NotImplementedError)
 
 
 def decode(path: Path | str, background: str = "white", *, size: int | None = None) -> Tensor:

@@ -44,7 +44,10 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     groups = None if groups is None else np.asarray(groups)
     _check(labels, test, val)
     if seed < 0 or (groups is not None and groups.shape != labels.shape):
-        raise CourseError(f"seed is 0 or more, and every item has a group; found {seed}, {labels.shape}, {groups}.")
+        n_groups = "no" if groups is None else len(groups)
+        raise CourseError(
+            f"seed is 0 or more, and every item has a group; found seed={seed}, {len(labels)} items and {n_groups} groups."
+        )
     rng = np.random.default_rng(seed)
     rest, tested = np.arange(len(labels)), np.array([], np.int64)
     if test:

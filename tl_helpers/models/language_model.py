@@ -41,8 +41,6 @@ class CausalEncoder(TextEncoder):
 
     def states(self, ids: Tensor) -> Tensor:
         """int64 (b, t) -> what is known after each word, float (b, t, dim)."""
-        if self.longest and ids.shape[1] > self.longest:
-            raise CourseError(f"{self.name} knows {self.longest} positions, found {ids.shape[1]}: read shorter rows.")
         x = self.embedding(ids) * self.embedding.embedding_dim**0.5
         if self.longest is None:
             return self.reader(self.dropout(x))[0]
@@ -68,6 +66,7 @@ class LanguageModel(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """int64 (b, t) -> logits of each next word, float (b * t, vocabulary)."""
+        self.encoder.check_length(ids)
         return self._scores(self.encoder.dropout(self.encoder.states(ids))).flatten(0, 1)
 
     def _scores(self, states: Tensor) -> Tensor:

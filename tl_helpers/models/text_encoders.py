@@ -35,10 +35,13 @@ class TextEncoder(Encoder):
         """Ids and mask, both int64 (b, t) -> features (b, width)."""
         if not isinstance(inputs, dict) or not {"input_ids", "attention_mask"} <= set(inputs):
             raise CourseError(f"{self.name} takes a dict of input_ids and attention_mask, as TextBatches yields them.")
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        self.check_length(inputs["input_ids"])
+        return self.encode(inputs["input_ids"], inputs["attention_mask"])
+
+    def check_length(self, ids: Tensor) -> None:
+        """CourseError where a row of (b, t) has more tokens than the encoder has positions."""
         if self.longest and ids.shape[1] > self.longest:
             raise CourseError(f"{self.name} knows {self.longest} positions, found {ids.shape[1]}: lower max_tokens.")
-        return self.encode(ids, mask)
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Features (b, width)."""

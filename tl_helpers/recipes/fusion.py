@@ -54,9 +54,9 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
     A source row becomes (x, x, 0) and a target row (x, 0, x) (Daumé, "Frustratingly easy domain adaptation", 2007). On
     a new target row the common and the target's own weights add up, so the result is a plain layer on plain features.
     """
+    _same_width(source, target)
     none = [torch.zeros_like(rows) for rows, _ in (source, target)]
     wide_source = torch.cat([source[0], source[0], none[0]], dim=1)
-    _same_width(source, target)
     wide_target = torch.cat([target[0], none[1], target[0]], dim=1)
     wide = probe(_together((wide_source, source[1]), (wide_target, target[1])))
     width = source[0].shape[1]
