@@ -1,13 +1,17 @@
 """Hardware is chosen, overridden and told in one line; seeds cover Python, NumPy and torch."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
+import tl_helpers as tl
 from tl_helpers import device
 from tl_helpers.budget import BUDGETS, pick_budget
+from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
 
 
@@ -152,3 +156,76 @@ def test_a_full_device_is_known_by_its_class_or_by_its_words():
         torch.empty(10**15)
     assert device.out_of_memory(full.value)
     assert not device.out_of_memory(RuntimeError("shapes do not fit"))
+
+
+def test_the_fastest_kind_that_is_there_comes_first_each_in_its_precision(monkeypatch):
+    monkeypatch.delenv("TL_DEVICE", raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    there = {"cuda", "mps", "xpu"}
+    for kind in sorted(there):
+        owner = torch.backends.mps if kind == "mps" else getattr(torch, kind)
+        monkeypatch.setattr(owner, "is_available", lambda kind=kind: kind in there)
+    monkeypatch.setattr(device, "_computes", lambda kind: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    found = []
+    for gone in ("cuda", "mps", "xpu", None):
+        chosen = device.pick_device()
+        found.append((chosen.device.type, chosen.precision, chosen.channels_last, chosen.pin_memory))
+        assert chosen.device.type != "cuda" or device.pick_device(deterministic=True).precision == "fp32"
+        there.discard(gone)
+    old_card, apple, intel, cpu = found
+    assert old_card == ("cuda", "fp16", True, True) and apple == ("mps", "fp32", False, False)
+    assert intel == ("xpu", "bf16", True, False) and cpu == ("cpu", "fp32", True, False)
+
+
+def test_cuda_computes_in_tf32_unless_exactness_is_asked_for(monkeypatch):
+    # torch's own switches can't be patched: they answer to no delattr
+    switches = (
+        SimpleNamespace(matmul=SimpleNamespace(allow_tf32=None)),
+        SimpleNamespace(allow_tf32=None, benchmark=None),
+    )
+    monkeypatch.setattr(torch.backends, "cuda", switches[0])
+    monkeypatch.setattr(torch.backends, "cudnn", switches[1])
+    for precision, fast in (("bf16", True), ("fp32", False)):
+        device.Hardware(torch.device("cuda"), precision).apply()
+        assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == fast
+        assert torch.backends.cudnn.benchmark
+
+
+def test_deterministic_is_switched_on_and_off_again_and_a_callers_own_switch_stays(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    loose, strict = (device.pick_device("cpu", deterministic=on) for on in (False, True))
+    try:
+        strict.apply()
+        assert torch.are_deterministic_algorithms_enabled() and device.os.environ["CUBLAS_WORKSPACE_CONFIG"]
+        loose.apply()
+        assert not torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(True)
+        loose.apply()
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+        device.os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+def test_fp16_trains_with_a_scaler_that_leaves_out_a_step_whose_gradient_overflows():
+    tl.seed_everything(0)
+    rows, labels = torch.randn(64, 8), torch.arange(64) % 2
+    rows[:, 0] += 2.0 * labels
+    batches = DataLoader(TensorDataset(rows, labels), batch_size=16)
+    trained = {}
+    for precision in ("fp32", "fp16"):
+        tl.seed_everything(0)
+        model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
+        hardware = device.pick_device("cpu", precision=precision)
+        history = tl.fit(model, batches, batches, Settings(20, lr=1e-2), hardware=hardware).history
+        trained[precision] = history[-1]["val_loss"]
+        assert history[-1]["val_loss"] < 0.7 * history[0]["val_loss"] and history[-1]["val_accuracy"] > 0.9
+    assert trained["fp16"] == pytest.approx(trained["fp32"], abs=0.03)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimiser, scaler = torch.optim.SGD([weight], lr=1.0), hardware.scaler()
+    before = scaler.get_scale()
+    scaler.scale(weight * float("inf")).backward()
+    scaler.step(optimiser)
+    scaler.update()
+    assert weight.item() == 1.0 and scaler.get_scale() < before

@@ -79,7 +79,9 @@ class Hardware:
             torch.backends.cudnn.benchmark = not self.deterministic
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        elif torch.is_deterministic_algorithms_warn_only_enabled():  # ours; what a caller has set as strict stays
+            torch.use_deterministic_algorithms(False)
 
     def send(self, batch):
         """A tensor, or a dict of tensors, on the device; the copy does not block where memory is pinned."""

@@ -41,6 +41,7 @@ LONGER = {"size": 128, "epochs": 20, "lr": 1e-3, "rate_decay": 0.9, "batch_norm"
 # At VGG's own 224 pixels, with rate and batch norm of LONGER, in as many epochs as the time allowed; nothing was tuned.
 LARGER = {"size": 224, "epochs": 12, "lr": 1e-3, "rate_decay": 0.9, "batch_norm": True, "tta": "square"}
 ALL_LAYERS = {"epochs": 12, "size": 128, "augment": "trivial", "lr": 7e-4, "rate_decay": 0.85}
+SHORT = {"epochs": 4, "size": 128, "lr": 1e-3, "rate_decay": 0.7}  # all layers of a network that looks at solar cells
 PLANS = {
     "emoji": {
         "source": "emoji-google",
@@ -49,6 +50,8 @@ PLANS = {
         "recipes": {
             "probe": {"epochs": 1, "size": 128},
             "lp-ft": ALL_LAYERS,
+            "lp-ft, no augmentation": {"recipe": "lp-ft", **ALL_LAYERS, "augment": "none"},
+            "lp-ft, flip-crop": {"recipe": "lp-ft", **ALL_LAYERS, "augment": "flip-crop"},
             "fine-tune": ALL_LAYERS,
             "fine-tune, both artists": {"recipe": "fine-tune", "artists": "both", **ALL_LAYERS},
             "scratch": {"epochs": 24, "size": 96, "augment": "trivial"},
@@ -61,7 +64,9 @@ PLANS = {
         "seeds": [0, 1, 2],
         "recipes": {
             "probe": {"epochs": 1, "size": 128},
-            "lp-ft": {"epochs": 4, "size": 128, "augment": "cells", "lr": 1e-3, "rate_decay": 0.7},
+            "fine-tune": SHORT,
+            "lp-ft, no augmentation": {"recipe": "lp-ft", **SHORT},
+            "lp-ft": {"augment": "cells", "tta": "square", **SHORT},
             "probe, blocks": {"recipe": "probe", "split": "blocks", "epochs": 1, "size": 128},
             "upper stages": {"recipe": "upper stages", **UPPER},
             "upper stages, blocks": {"recipe": "upper stages", "split": "blocks", **UPPER},

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from tl_helpers.data import StreamedImages, load
-from tl_helpers.data import folders as module
+from tl_helpers.data import images as pictures
 from tl_helpers.errors import CourseError
 
 
@@ -163,15 +163,22 @@ def test_the_background_is_asked_for(pets):
 def test_a_set_too_large_for_memory_is_streamed_and_says_so(pets, monkeypatch, capsys):
     monkeypatch.delenv("CI", raising=False)
     kept = load(pets)
-    monkeypatch.setattr(module, "fits_in_memory", lambda n_bytes: False)
+    monkeypatch.setattr(pictures, "fits_in_memory", lambda n_bytes: False)
     streamed = load(pets)
     assert isinstance(streamed.images, StreamedImages)
     assert "don't fit" in capsys.readouterr().out
     assert torch.equal(streamed.train.images[torch.arange(4)], kept.train.images[:4])
     assert streamed.fingerprint == load(pets).fingerprint
+    first = sorted((pets / "cat").iterdir())[0]
+    first.write_bytes(first.read_bytes()[: first.stat().st_size // 2])
     (pets / "cat" / "empty.png").write_bytes(b"")
-    with pytest.raises(CourseError, match=r"empty\.png"):
+    with pytest.raises(CourseError, match=rf"(?s)(empty\.png.*{first.name}|{first.name}.*empty\.png)"):
         load(pets)
+    left = load(pets, skip_bad=True)
+    assert len(left) == len(kept) - 1 and not any(
+        first.name == name.split("/")[-1] and "cat" in name for name in left.names
+    )
+    assert left.images[torch.arange(len(left))].shape == (len(left), 3, left.images.size, left.images.size)
 
 
 def write_nothing(root):

@@ -8,7 +8,7 @@ from torchvision import datasets
 
 from tl_helpers import data, sources
 from tl_helpers.data import StreamedImages
-from tl_helpers.data import online as module
+from tl_helpers.data import images as pictures
 from tl_helpers.errors import CourseError
 
 
@@ -46,7 +46,7 @@ def test_a_set_that_is_there_is_read_with_its_own_test_part(pets):
 
 def test_it_is_streamed_where_memory_is_short(pets, monkeypatch):
     whole = data.load("OxfordIIITPet", image_size=32)
-    monkeypatch.setattr(module, "fits_in_memory", lambda n_bytes: False)
+    monkeypatch.setattr(pictures, "fits_in_memory", lambda n_bytes: False)
     streamed = data.load("OxfordIIITPet", image_size=32)
     assert isinstance(streamed.images, StreamedImages)
     assert torch.equal(streamed.test.images[torch.arange(8)], whole.test.images)

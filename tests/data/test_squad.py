@@ -59,6 +59,16 @@ def test_a_long_paragraph_is_read_in_overlapping_windows(tmp_path):
     assert len(cut) == batches.n > 3
     texts = [span_text(label, one, question.paragraph) for label, one in zip(batches.labels.tolist(), cut, strict=True)]
     assert texts[0] == "" and "The cat" in texts and set(texts) == {"", "The cat"}
+    # One answer for all windows: the best span, wherever it stands, if [CLS] scores below it in any window.
+    logits = torch.full((len(cut), 96 * 30), -5.0)
+    logits[:, 0] = 2.0
+    assert batches.answers(logits) == [""]
+    logits[torch.arange(len(cut)), batches.labels] = 3.0
+    logits[batches.labels.nonzero()[-1], batches.labels[-1]] = 4.0
+    assert batches.answers(logits) == ["The cat"]
+    logits[0, 5 * 30] = 9.0
+    assert batches.answers(logits) == [span_text(5 * 30, cut[0], question.paragraph)]
+    assert len(SpanBatches([question] * 2, tokenizer, max_pieces=96).answers(logits.repeat(2, 1))) == 2
 
 
 def test_the_callers_tokenizer_cuts_afterwards_as_before():

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
+from tl_helpers.data.cloze_batches import RowBatches
 from tl_helpers.engine.lr_find import _suggest
 from tl_helpers.errors import CourseError
 from tl_helpers.models import freeze, parameter_groups
@@ -24,9 +25,8 @@ def model_of(seed=0):
     return tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(6))
 
 
-def test_weights_modes_gradients_optimiser_and_random_state_are_left_as_found(emoji):
+def test_weights_modes_gradients_and_random_state_are_left_as_found(emoji):
     model = model_of()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     model.train()
     next(model.parameters()).grad = torch.ones_like(next(model.parameters()))
     batches = Batches(emoji.train.few(4), size=64, batch_size=8, shuffle=True)
@@ -40,8 +40,38 @@ def test_weights_modes_gradients_optimiser_and_random_state_are_left_as_found(em
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(next(model.parameters()).grad, torch.ones_like(next(model.parameters())))
-    assert not optimiser.state and optimiser.param_groups[0]["lr"] == 1e-3
     assert curve.rates == sorted(curve.rates) and min(curve.rates) / 3 <= curve.suggestion < max(curve.rates)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["batches of ours", "a DataLoader with a generator"])
+def test_a_training_that_is_under_way_goes_on_as_if_nobody_had_looked_for_a_rate(own):
+    def steps(looks: bool) -> torch.Tensor:
+        """Two passes of a loop of one's own over shuffled batches, with a search for a rate between them or none."""
+        tl.seed_everything(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 3))
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        rows, labels = torch.randn(24, 4), torch.arange(24) % 3
+        if own:
+            batches = RowBatches([{"x": row} for row in rows], labels, "train", batch_size=6, shuffle=True)
+        else:
+            draw = torch.Generator().manual_seed(3)
+            batches = DataLoader(TensorDataset(rows, labels), batch_size=6, shuffle=True, generator=draw)
+        model = torch.nn.Sequential(Unpack(), model)
+        for looked in (False, looks):
+            if looked:
+                tl.lr_find(model, batches, steps=12)
+            for inputs, wanted, *_ in batches:
+                optimiser.zero_grad()
+                torch.nn.functional.cross_entropy(model(inputs), wanted).backward()
+                optimiser.step()
+        return torch.cat([parameter.flatten() for parameter in model.parameters()])
+
+    assert torch.equal(steps(False), steps(True))
+
+
+class Unpack(torch.nn.Module):
+    def forward(self, inputs):
+        return inputs["x"] if isinstance(inputs, dict) else inputs
 
 
 def test_the_suggestion_lies_where_a_head_learns_and_the_same_call_suggests_the_same(emoji):

@@ -44,6 +44,16 @@ def test_features_are_kept_and_follow_weights_and_pixels(emoji, tmp_path, monkey
     assert len(list((tmp_path / "features").iterdir())) == 1
 
 
+def test_a_probe_says_in_which_precision_its_features_were_computed(emoji, tmp_path, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("tl_helpers.recipes.features.cache_dir", lambda: tmp_path)
+    monkeypatch.setattr("tl_helpers.device.cache_dir", lambda: tmp_path)
+    monkeypatch.setattr("tl_helpers.device._measure_bf16", lambda forward: 2.0)
+    few = {"images": 12, "size": 32}
+    assert ", bf16," in tl.transfer(classifier(), emoji, "probe", **few).made["hardware"]
+    assert ", fp32," in tl.transfer(classifier(), emoji, "lp-ft", epochs=1, **few).made["hardware"]
+
+
 def test_probe_is_scikit_learns_logistic_regression():
     from sklearn.linear_model import LogisticRegression
 

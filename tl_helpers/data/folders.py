@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tl_helpers.data.image_set import ImageSet
-from tl_helpers.data.images import StreamedImages, check_colour, decode, fits_in_memory, picture_size, read_many
+from tl_helpers.data.images import StreamedImages, check_colour, decode, picture_size, read_many, room_for
 from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError, count
 
@@ -33,8 +33,7 @@ def load_folder(
     512 px) keep their size; others are brought to `image_size` (default 256): shorter side, middle. They are decoded
     into memory where they fit, else read when needed, which one printed line then says.
     A file that is no picture, or a broken one, is an error that lists all such files by name; `skip_bad=True` leaves them
-    out and prints which. (A set that is streamed is not decoded here; a picture cut off later on is named when its turn
-    comes.)
+    out and prints which.
     """
     if not root.is_dir():
         raise CourseError(
@@ -79,19 +78,22 @@ def read_files(
     size = image_size or _common_size([sizes[i] for i in good])
     read = partial(_decode_item, tuple(map(str, files)), background, size)
     problems = {i: found for i, found in enumerate(sizes) if isinstance(found, CourseError)}
-    if fits_in_memory(len(good) * 3 * size**2):
-        # filled in place: a stack takes twice as much
-        pixels = torch.empty(len(good), 3, size, size, dtype=torch.uint8)
-        outcome = _read_or_name(lambda row: pixels[row].copy_(read(good[row])), range(len(good)))
-        cut_off = {row: found for row, found in enumerate(outcome) if isinstance(found, CourseError)}
-        if cut_off:
-            problems |= {good[row]: found for row, found in cut_off.items()}
-            pixels = pixels[[row for row in range(len(good)) if row not in cut_off]]
-            good = [i for i in good if i not in problems]
-    else:
+    pixels = room_for(root.name, len(good), size)
+
+    def look(row: int) -> None:
+        picture = read(
+            good[row]
+        )  # once, also where it is not kept: what is cut off is told now, not in a training's middle
+        if pixels is not None:
+            pixels[row] = picture
+
+    outcome = _read_or_name(look, range(len(good)))
+    problems |= {good[row]: found for row, found in enumerate(outcome) if isinstance(found, CourseError)}
+    if pixels is not None and any(outcome):
+        pixels = pixels[[row for row, found in enumerate(outcome) if found is None]]
+    good = [i for i in good if i not in problems]
+    if pixels is None:
         pixels = StreamedImages(read, torch.tensor(good), size, _state([files[i] for i in good], background))
-        if not os.environ.get("CI"):
-            print(f"{root.name}: {len(good)} pictures of {size} px don't fit into the free memory: read when needed.")
     report_bad(root, [str(problems[i]) for i in sorted(problems)], skip_bad)
     return pixels, good
 

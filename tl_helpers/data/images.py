@@ -65,6 +65,15 @@ def fits_in_memory(n_bytes: int) -> bool:
     return n_bytes < MEMORY_SHARE * _free_memory()
 
 
+def room_for(name: str, n: int, size: int) -> Tensor | None:
+    """uint8 (n, 3, size, size) to be filled, where that fits into memory; else None, and a printed line says so."""
+    if fits_in_memory(n * 3 * size**2):
+        return torch.empty(n, 3, size, size, dtype=torch.uint8)  # filled in place: a stack takes twice as much
+    if not os.environ.get("CI"):
+        print(f"{name}: {n} pictures of {size} px don't fit into the free memory: read when needed.")
+    return None
+
+
 def read_many(read: Callable[[int], Tensor], indices: Iterable[int]) -> list[Tensor]:
     """`read(i)` for each index, in order; decoders release Python's lock, so threads share the cores."""
     indices = list(indices)

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from tl_helpers import sources
 from tl_helpers.data.image_set import ImageSet
-from tl_helpers.data.images import StreamedImages, fit_square, fits_in_memory, read_many
+from tl_helpers.data.images import StreamedImages, fit_square, read_many, room_for
 from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError
 
@@ -57,9 +57,10 @@ def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -
         positions |= {"train": cut.train, "val": cut.val}
     read = partial(_read, tuple(parts.values()), tuple(ends), size)
     n = int(ends[-1])
-    images = StreamedImages(read, torch.arange(n), size, f"{name} {size}")
-    if fits_in_memory(n * 3 * size**2):
-        images = torch.empty(n, 3, size, size, dtype=torch.uint8)
+    images = room_for(name, n, size)
+    if images is None:
+        images = StreamedImages(read, torch.arange(n), size, f"{name} {size}")
+    else:
         read_many(lambda i: images[i].copy_(read(i)), range(n))
     return ImageSet(
         name=name,

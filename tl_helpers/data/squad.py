@@ -117,9 +117,25 @@ class SpanBatches(RowBatches):
     """
 
     def __init__(self, questions, tokenizer: Tokenizer, *, max_pieces=192, longest=30, role="all", **how) -> None:
-        read = [(question, one) for question in questions for one in windows(question, tokenizer, max_pieces)]
-        labels = [_label(one, question.answers[:1], longest) for question, one in read]
-        super().__init__([span_inputs(one, max_pieces) for _, one in read], labels, role, **how)
+        asked = enumerate(questions)
+        self.read = [(n, question, one) for n, question in asked for one in windows(question, tokenizer, max_pieces)]
+        self.longest = longest
+        labels = [_label(one, question.answers[:1], longest) for _, question, one in self.read]
+        super().__init__([span_inputs(one, max_pieces) for *_, one in self.read], labels, role, **how)
+
+    def answers(self, logits: Tensor) -> list[str]:
+        """What each question is answered, as letters of its paragraph ("" for no answer), by the logits of these windows in order.
+
+        The best span of all windows, if it scores above the lowest [CLS] among them (Devlin et al., 2019, for SQuAD 2.0).
+        """
+        found = {}
+        for (n, question, one), scores in zip(self.read, logits, strict=True):
+            span = int(scores[self.longest :].argmax()) + self.longest  # the classes before it begin at [CLS]
+            none, best, said = found.get(n, (float("inf"), float("-inf"), ""))
+            if scores[span] > best:
+                best, said = scores[span], span_text(span, one, question.paragraph, self.longest)
+            found[n] = min(none, scores[0]), best, said
+        return [said if best > none else "" for none, best, said in found.values()]
 
 
 def _label(encoding: Encoding, answers, longest: int) -> int:

@@ -39,7 +39,7 @@ def lr_find(
     hardware: Hardware | None = None,
     seed: int = 0,
 ) -> RateCurve:
-    """Train `steps` steps while the rate rises from `low` to `high`; leaves weights, modes and random state as they were.
+    """Train `steps` steps while the rate rises from `low` to `high`; leaves weights, modes, random state and the batches' order as they were.
 
     Follows Smith (2017): the bound is where the loss begins to rise. The suggestion stays below it by a factor of three,
     which suits a head at random, whose loss falls first, and one that was probed, whose loss can only rise (the steepest
@@ -62,7 +62,8 @@ def lr_find(
     with hardware.lend(model):
         before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
         asked = {parameter: parameter.grad for parameter in model.parameters()}
-        states = random.getstate(), np.random.get_state()
+        states, epoch, own = random.getstate(), getattr(train, "_epoch", None), getattr(train, "generator", None)
+        numpy_state, drawn = np.random.get_state(), own.get_state() if own is not None else None
         with torch.random.fork_rng():
             try:
                 seed_everything(seed)
@@ -73,8 +74,12 @@ def lr_find(
                     module.training = training
                 for parameter, gradient in asked.items():
                     parameter.grad = gradient
-                random.setstate(states[0])
-                np.random.set_state(states[1])
+                random.setstate(states)
+                np.random.set_state(numpy_state)
+                if epoch is not None:
+                    train.set_epoch(epoch)
+                if own is not None:
+                    own.set_state(drawn)
     if len(rates) < 10:
         raise CourseError(
             f"The loss exploded after {len(rates)} of {steps} rates from {low:.2g} on: begin lower, with low=…."

@@ -117,8 +117,8 @@ def transfer(
 
 
 def _quick(model, recipe, size, hardware) -> Hardware:
-    """bf16 for a transformer of texts where it pays; pictures train in fp32 on a CPU."""
-    if not isinstance(model.backbone, TextEncoder) or recipe not in ("fine-tune", "lp-ft"):
+    """bf16 where it pays for a probe's features and for a transformer of texts; pictures train in fp32 on a CPU."""
+    if recipe == "scratch" or (recipe != "probe" and not isinstance(model.backbone, TextEncoder)):
         return hardware
     with hardware.lend(model):
         return quick_precision(model.eval().backbone, size, hardware)
