@@ -14,7 +14,8 @@ from tl_helpers import cli, data, doctor, sources
 from tl_helpers.engine import checkpoint
 from tl_helpers.models import attach_head, heads, load_backbone
 from tl_helpers.recipes.evaluate import evaluate
-from tl_helpers.recipes.transfer import RECIPES, load_model, transfer
+from tl_helpers.recipes.saved import load_model
+from tl_helpers.recipes.transfer import RECIPES, transfer
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkey
     assert cli.main(argv) == 0  # finished already: the same command says the same
     again = capsys.readouterr().out
     assert json.loads(again.splitlines()[-1])["test"] == found["test"] and "finished already" in again
-    assert "finished already" not in printed and "To ask it: " in printed and "So few" not in printed
+    assert "finished already" not in printed and "To ask it: " in printed and "One run: which 207 pictures" in printed
     assert printed.startswith("emoji-google: 844 pictures of")
     assert "differs in" in no(capsys, *argv, "--seed", 1)
 
@@ -94,7 +95,7 @@ def test_a_folder_with_its_own_split_just_works(tmp_path, capsys):
     printed = capsys.readouterr().out
     found = json.loads(printed.splitlines()[-1])
     assert found["test"]["n"] == found["val"]["n"] == 18 and "target" not in found
-    assert "one more that is right is 0.056" in printed and "1 epoch at" in printed
+    assert "One run: which 18 pictures" in printed and "1 epoch at" in printed
 
 
 def test_what_the_help_offers_is_what_there_is():

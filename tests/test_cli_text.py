@@ -12,7 +12,7 @@ import pytest
 from tl_helpers import cli
 from tl_helpers.data import load
 from tl_helpers.recipes.evaluate import evaluate
-from tl_helpers.recipes.transfer import load_model
+from tl_helpers.recipes.saved import load_model
 
 
 @pytest.fixture(scope="module")

@@ -229,3 +229,14 @@ def test_fp16_trains_with_a_scaler_that_leaves_out_a_step_whose_gradient_overflo
     scaler.step(optimiser)
     scaler.update()
     assert weight.item() == 1.0 and scaler.get_scale() < before
+
+
+def test_a_model_that_was_looked_at_keeps_its_layout():
+    layer = torch.nn.Conv2d(3, 8, 3)
+    with device.pick_device("cpu").lend(layer):
+        assert not layer.weight.is_contiguous()
+    assert layer.weight.is_contiguous()
+    layer.to(memory_format=torch.channels_last)
+    with device.pick_device("cpu").lend(layer):
+        pass
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last)

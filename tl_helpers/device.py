@@ -61,12 +61,12 @@ class Hardware:
 
     @contextlib.contextmanager
     def lend(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:
-        """`place` for a while: afterwards the model is back on the device that it came from, beside the caller's tensors."""
-        home = home_of(model)
+        """`place` for a while: afterwards the model is back on its device and in its layout, beside the caller's tensors."""
+        home, plain = home_of(model), all(parameter.is_contiguous() for parameter in model.parameters())
         try:
             yield self.place(model)
         finally:
-            model.to(home)
+            model.to(home, memory_format=torch.contiguous_format if plain else torch.preserve_format)
 
     def apply(self) -> None:
         """Set torch's own switches: TF32 and cudnn's search on CUDA, deterministic algorithms where asked for.
@@ -176,9 +176,22 @@ def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:
 
 def seed_everything(seed: int) -> None:
     """One seed for Python, NumPy and torch (every device). DataLoader workers draw theirs from torch's."""
-    random.seed(seed)
+    random.seed(int(seed))  # NumPy's integers are none to Python's generator
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def own_chance(seed: int) -> Iterator[None]:
+    """Inside, chance follows from `seed`; afterwards Python's, NumPy's and torch's generators are where they were."""
+    python, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            seed_everything(seed)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy_state)
 
 
 def home_of(model: torch.nn.Module) -> torch.device:

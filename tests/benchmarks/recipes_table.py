@@ -19,7 +19,6 @@ import dataclasses
 import datetime
 import gc
 import json
-import resource
 import sys
 import time
 
@@ -99,7 +98,6 @@ def one_run(plan: dict, recipe: str, seed: int) -> dict:
         row["tta"] = figures(tl.evaluate(model, data.test, tta=tta))
     if target:
         row["target"] = tl.evaluate(model, target.test).figures
-    row["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return row
 
 
@@ -142,13 +140,12 @@ def main(name: str) -> None:
         for seed in range(6) if "blocks" in recipe else plan["seeds"]:  # blocks differ more than draws
             if any(row["recipe"] == recipe and row["seed"] == seed for row in rows):
                 continue
-            rows.append(one_run(plan, recipe, seed) | {"hardware": tl.pick_device().line()})
+            where = {"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()}
+            rows.append(one_run(plan, recipe, seed) | where)
             print(json.dumps(rows[-1]), flush=True)
             table = {
                 "command": f"python tests/benchmarks/recipes_table.py {name}",
-                "hardware": tl.pick_device().line(),
                 "budget": "as in settings",
-                "date": datetime.date.today().isoformat(),
                 "backbone": "efficientnet_lite0",
                 "settings": plan["recipes"],
                 "rows": rows,

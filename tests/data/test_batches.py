@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 
 from tl_helpers.data import Batches, ImageSet, StreamedImages, augmentation, load
 from tl_helpers.data import batches as module
+from tl_helpers.data.images import fit_square
 from tl_helpers.errors import CourseError
 
 
@@ -136,3 +137,20 @@ def test_no_batch_of_one_is_left_to_a_batch_norm(digits):
     shortened = Batches(digits.subset(range(33)), batch_size=16, size=8, shuffle=True, drop_last=True)
     assert [len(labels) for _, labels, _ in shortened] == [16, 16]
     assert len(Batches(digits.subset([0]), batch_size=16, size=8, shuffle=True)) == 1
+
+
+def test_two_functions_of_one_name_are_two_augmentations(emoji):
+    found = {Batches(emoji, size=32, augment=v2.Lambda(shade)).fingerprint for shade in (darker, darkest)}
+    assert len(found) == 2
+    assert Batches(emoji, size=32, augment=v2.Lambda(darker)).fingerprint in found
+
+
+def darker(image):
+    return fit_square(image, 32) // 2
+
+
+def darkest(image):
+    return fit_square(image, 32) // 4
+
+
+darkest.__qualname__ = darkest.__name__ = "darker"

@@ -141,3 +141,12 @@ def test_digits_are_real_handwriting_in_the_range_of_images():
     assert digits.images.shape == (1797, 1, 8, 8)
     assert int(digits.images.min()) == 0 and int(digits.images.max()) == 255
     assert len(digits.classes) == 10 and digits.labels[:3].tolist() == [0, 1, 2]
+
+
+def test_a_mask_of_another_set_and_broken_positions_are_refused():
+    items = small()
+    assert len(items.subset([i % 2 == 0 for i in range(len(items))])) == len(items) // 2
+    for wrong in ([True, False], [True] * (len(items) + 1), [0.9, 1.5]):
+        with pytest.raises(CourseError, match="A subset takes positions"):
+            items.subset(wrong)
+    assert dataclasses.replace(items, classes=list(items.classes)).classes == items.classes

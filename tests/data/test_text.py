@@ -34,6 +34,8 @@ def test_the_standard_splits_are_whole():
     assert r8.class_counts()["earn"] == 2840 + 1083 and r8.texts[0].startswith("champion products")
     assert any("4 test documents stand in train or val" in note for note in r8.notes)
     assert r8.licence and "Reuters" in r8.attribution
+    news = load("20newsgroups")
+    assert (len(news.train) + len(news.val), len(news.test), len(news.classes)) == (11293, 7528, 20)
 
 
 def test_a_class_of_one_document_stays_in_train(r52):

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from tl_helpers.data import TextBatches, TextSet, encode, minilm_tokenizer, padded, word_tokenizer
+from tl_helpers.data.cloze import load_cloze
+from tl_helpers.data.cloze_batches import pieces_encoder
+from tl_helpers.data.squad import load_squad, windows
+from tl_helpers.data.stream import TokenStream
 from tl_helpers.errors import CourseError
+from tl_helpers.sources import root
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +96,19 @@ def test_what_cannot_be_batched_is_told(texts, words):
         TextBatches(texts, words, max_tokens=2)
     with pytest.raises(CourseError, match="batch_size"):
         TextBatches(texts, words, batch_size=0)
+
+
+def test_a_tokenizer_that_cuts_and_pads_reads_as_one_that_does_not(texts):
+    plain, padding = minilm_tokenizer(), minilm_tokenizer()
+    padding.enable_truncation(6)
+    padding.enable_padding(length=6)
+    set_up = padding.to_str()
+    few = texts.subset(range(40))
+    one, other = (TokenStream(few, tokenizer, batch_size=2, length=8) for tokenizer in (plain, padding))
+    assert one.n == other.n and all(map(torch.equal, next(iter(one)), next(iter(other))))
+    question = load_squad(root() / "data" / "squad_small.json")[0]
+    assert [w.ids for w in windows(question, padding)] == [w.ids for w in windows(question, plain)]
+    cloze = load_cloze("noun").questions[0]
+    one, other = (pieces_encoder(tokenizer)(cloze) for tokenizer in (plain, padding))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert padding.to_str() == set_up

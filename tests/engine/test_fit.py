@@ -1,5 +1,8 @@
 """The loop, on data small enough to check by hand and on real emoji where it matters."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -399,3 +402,36 @@ def test_a_full_memory_in_the_optimisers_step_is_told(monkeypatch):
     monkeypatch.setattr(torch.optim.AdamW, "step", full)
     with pytest.raises(CourseError, match="can't be cut any further"):
         fit(linear(), loader(), loader(), Settings(1), hardware=CPU)
+
+
+def test_chance_outside_is_left_as_it_was():
+    drawn = []
+    for trains in (False, True):
+        model = linear()
+        tl.seed_everything(11)
+        if trains:
+            fit(model, loader(shuffle=True), loader(), Settings(1), seed=3)
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("weights", [{0: 1.0, 1: 5.0}, (1.0, -1.0), (0.0, 0.0), (float("nan"), 1.0), ()], ids=str)
+def test_class_weights_are_numbers_in_the_order_of_the_classes(weights):
+    with pytest.raises(CourseError, match="order of the classes"):
+        Settings(1, class_weights=weights)
+
+
+def test_epochs_are_whole_and_numpys_integers_are_some():
+    assert type(Settings(np.int64(2)).epochs) is int
+    with pytest.raises(CourseError, match="whole number"):
+        Settings(1.5)
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.arange(13, dtype=torch.int32) % 3, torch.zeros(13, 1, dtype=torch.int64)], ids=["int32", "column"]
+)
+def test_labels_of_another_kind_are_explained(labels):
+    rows = torch.ones(13, linear().in_features)
+    batches = DataLoader(TensorDataset(rows, labels), batch_size=5)
+    with pytest.raises(CourseError, match="int64 of shape"):
+        fit(linear(), batches, batches, Settings(1))

@@ -1,5 +1,6 @@
 """A training that was killed and goes on ends bit for bit like one that was never stopped."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches, augmentation
@@ -207,3 +209,28 @@ def test_other_hardware_is_refused_and_the_threads_are_those_of_before(tmp_path)
         assert seen == [mine + 1] and torch.get_num_threads() == mine  # lent to this training alone
     finally:
         torch.set_num_threads(mine)
+
+
+def test_a_loader_with_a_generator_of_its_own_and_groups_with_options_resume_exactly(tmp_path):
+    rows, labels = torch.randn(24, 4, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3
+
+    def run(stop: int | None, file: Path, decay: float = 0.2) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(4, 3)
+        draw = torch.Generator().manual_seed(5)
+        train = DataLoader(TensorDataset(rows, labels), batch_size=6, shuffle=True, generator=draw)
+        groups = [{"params": [model.weight], "lr": 0.1, "weight_decay": decay}, {"params": [model.bias], "lr": 0.1}]
+
+        def halt(row):
+            if row["epoch"] == stop:
+                raise ZeroDivisionError
+
+        with contextlib.suppress(ZeroDivisionError):
+            tl.fit(model, train, train, Settings(4, keep="last"), groups=groups, checkpoint=file, each_epoch=halt)
+        return model.weight.detach()
+
+    whole = run(None, tmp_path / "whole")
+    assert not torch.equal(run(2, tmp_path / "cut"), whole)
+    with pytest.raises(CourseError, match="differs in groups"):
+        run(None, tmp_path / "cut", decay=0.9)
+    assert torch.equal(run(None, tmp_path / "cut"), whole)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError
@@ -129,3 +129,15 @@ def test_the_checkpoint_of_other_classes_is_refused(tmp_path):
     tl.train_model("cpu", classes=list("abc"), **given)
     with pytest.raises(CourseError, match="differs in weights it began from"):
         tl.train_model("cpu", classes=list("xyz"), **given)
+
+
+def test_what_a_sampler_leaves_out_does_not_count_and_a_list_of_batches_will_do():
+    given = loaders()["train"].dataset
+    some = DataLoader(given, batch_size=5, sampler=SubsetRandomSampler(range(8)))
+    plain = list(DataLoader(given, batch_size=5))
+    for train, size in ((some, 8), (plain, 12)):
+        parts, sizes = {"train": train, "val": plain}, {"train": size, "val": 12}
+        model = tl.train_model("cpu", parts, sizes, list("abc"), nn.Linear(4, 3), epochs=1)
+        assert not model.training
+    with pytest.raises(CourseError, match="holds 8 samples"):
+        tl.train_model("cpu", {"train": some, "val": plain}, {"train": 12, "val": 12}, list("abc"), nn.Linear(4, 3))

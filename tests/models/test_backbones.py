@@ -140,6 +140,7 @@ def test_wrong_sizes_are_refused_by_number():
         ("resnet18.no_such_tag", "no_such_tag"),
         ("squeezenet1_0", "does not end in a linear layer"),
         (None, "No backbone is called None"),
+        ("googlenet", "is left out: it has a second preprocessing inside"),
     ],
 )
 def test_unknown_names_meet_the_nearest_known(name, says):

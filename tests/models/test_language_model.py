@@ -160,3 +160,12 @@ def test_a_stream_knows_its_words_and_a_transformer_its_length(news, tokenizer):
     assert TokenStream(news, tokenizer).fingerprint != TokenStream(news, other).fingerprint
     with pytest.raises(CourseError, match="knows 512 positions, found 600"):
         language_model("transformer", tokenizer, dim=16)(torch.ones(1, 600, dtype=torch.int64))
+
+
+def test_a_width_that_heads_cannot_share_is_told(tokenizer):
+    for make in (
+        lambda: language_model("transformer", tokenizer, dim=50),
+        lambda: tl.text_encoder("attention", dim=50),
+    ):
+        with pytest.raises(CourseError, match=r"dim=50|multiple of 4"):
+            make()

@@ -71,7 +71,7 @@ def test_they_come_untrained_and_say_so():
 def test_transfer_and_checkpoint(drawn, tmp_path):
     model = tl.attach_head(tl.load_backbone("small_gru", weights=None), tl.heads.linear(10))
     result = tl.transfer(model, drawn, "scratch", epochs=1, checkpoint=tmp_path, hardware=tl.pick_device("cpu"))
-    from tl_helpers.recipes.transfer import load_model
+    from tl_helpers.recipes.saved import load_model
 
     again, state = load_model(result.checkpoint)
     images = drawn.test.resized(16)

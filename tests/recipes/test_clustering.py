@@ -289,3 +289,14 @@ def test_a_draw_with_few_different_rows_has_fewer_clusters_to_choose_from():
     assert choice.ks == (2, 3)
     with pytest.raises(CourseError, match="only 1 differ"):
         choose_k(np.zeros((50, 2), np.float32), [2])
+
+
+def test_new_rows_of_a_component_that_held_none_go_to_the_nearest_centre():
+    rows, _ = heaps()
+    found = fit(rows, 3, "gmm")
+    own = found.predict(rows)
+    found.order[found.model.predict(rows[:1])[0]] = -1  # as `fit` leaves a component without rows
+    again = found.predict(rows)
+    nearest = np.linalg.norm(rows[:, None] - found.centres, axis=2).argmin(1)
+    assert (again == np.where(own == own[0], nearest, own)).all() and (again >= 0).all()
+    assert fit(torch.from_numpy(rows).bfloat16(), 3).k == 3

@@ -62,6 +62,7 @@ def test_batch_norm_adapts_to_the_train_part_alone():
         name for name, p in adapted.named_parameters() if not torch.equal(p, dict(backbone.named_parameters())[name])
     }
     assert not changed  # statistics are no parameters
+    assert {m.momentum for m in adapted.modules() if hasattr(m, "momentum")} == {0.1}  # and counts on as before
     # one batch: the first norm's mean is that of the very maps it normalises
     stem = backbone.body.conv_stem(backbone.normalise(some.resized(32)))
     torch.testing.assert_close(adapted.body.bn1.running_mean, stem.mean((0, 2, 3)).detach(), atol=1e-4, rtol=1e-3)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -11,7 +12,7 @@ from tl_helpers.data import Batches
 from tl_helpers.engine.fit import FitResult
 from tl_helpers.errors import CourseError
 from tl_helpers.recipes.gradual import gradual
-from tl_helpers.recipes.transfer import load_model, save_model
+from tl_helpers.recipes.saved import load_model, save_model
 
 SMALL = {"size": 64, "batch_size": 16}
 
@@ -366,3 +367,50 @@ def test_other_weights_of_the_samples_are_another_training(emoji):
     lighter = dataclasses.replace(some, weights=torch.linspace(0.1, 1, len(some)))
     one, other = (Batches(part, size=64).fingerprint for part in (some, lighter))
     assert one != other and some.fingerprint == lighter.fingerprint  # features are those of the pictures alone
+
+
+def test_features_follow_every_change_of_preprocessing_and_pooling(emoji):
+    some = emoji.train.few(1)
+    backbone = tl.load_backbone("efficientnet_lite0")
+    assert backbone.fingerprint == tl.load_backbone("efficientnet_lite0").fingerprint
+    plain = tl.features(backbone, some, size=64)
+    backbone.mean.fill_(0.0)
+    moved = tl.features(backbone, some, size=64)
+    backbone.body.global_pool = torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten())
+    highest = tl.features(backbone, some, size=64)
+    assert not torch.equal(plain, moved) and not torch.equal(moved, highest)
+    with pytest.raises(CourseError, match=r"give it model\.backbone"):
+        tl.features(classifier(), some, size=32)
+
+
+def test_a_refused_call_leaves_the_model_and_its_classes_alone(emoji):
+    model = classifier()
+    for wrong in ({"epochs": 0}, {"augment": "trivail"}):
+        with pytest.raises(CourseError):
+            tl.transfer(model, emoji, "lp-ft", **{"epochs": 1, "images": 12, "size": 32, **wrong})
+        assert not hasattr(model, "class_names") and not getattr(model, "trained_size", None)
+
+
+def test_a_model_whose_layers_were_replaced_has_no_file_that_could_be_read(emoji, tmp_path):
+    few = {"epochs": 1, "images": 12, "size": 32}
+    model = classifier()
+    model.head = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Linear(1280, 6))
+    with pytest.raises(CourseError, match="replaced or added"):
+        tl.transfer(model, emoji, "fine-tune", checkpoint=tmp_path, **few)
+    tl.transfer(model, emoji, "fine-tune", **few)
+    other = classifier(classes=5)
+    other.head = torch.nn.Linear(1280, 6)
+    assert tl.transfer(other, emoji, "fine-tune", seed=np.int64(1), **few).made["seed"] == 1
+
+
+def test_a_probe_says_that_features_are_no_numbers():
+    rows = torch.randn(8, 3)
+    rows[2, 1] = float("nan")
+    with pytest.raises(CourseError, match="NaN or infinite"):
+        tl.probe((rows, torch.arange(8) % 2))
+
+
+def test_a_home_folder_is_understood(emoji, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tl.transfer(classifier(), emoji, "probe", images=12, size=32, checkpoint="~/runs")
+    assert load_model("~/runs")[1]["recipe"] == "probe" and (tmp_path / "runs" / "model.safetensors").exists()

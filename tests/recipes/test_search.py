@@ -172,3 +172,10 @@ def test_a_rate_that_explodes_costs_one_trial(emoji, trained, tmp_path, monkeypa
     lead[0] = 0.95  # ahead of all others, which are pruned, and then lost
     with pytest.raises(DivergedError, match="in 2 of 6 the loss became infinite, the others were pruned"):
         search(model(), emoji, wild, epochs=3)
+
+
+def test_settings_that_cannot_be_fitted_never_win(blobs):
+    rows, images = blobs
+    with pytest.warns(Warning, match="fits failed|non-finite"):
+        found = search_features(SVC(), rows, images, {"gamma": [-1.0, "scale"]})
+    assert found.best.settings == {"gamma": "scale"} and found.trials[0].diverged

@@ -5,7 +5,7 @@ import torch
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError
-from tl_helpers.recipes.transfer import load_model
+from tl_helpers.recipes.saved import load_model
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tl_helpers.device import pick_device
     from tl_helpers.engine.metrics import logits_of
     from tl_helpers.models.text_encoders import TextEncoder
-    from tl_helpers.recipes.transfer import load_model
+    from tl_helpers.recipes.saved import load_model
 
     model, state = load_model(arguments.checkpoint)
     reads = isinstance(model.backbone, TextEncoder)

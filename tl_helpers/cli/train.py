@@ -187,8 +187,13 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
             f"\n{part}: {count(report.n, _thing(report.images))} of {report.images.name} (the largest class alone: {chance:.3f})"
         )
         print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
-        if report.n < 50:
-            print(f"  So few measure little: one more that is right is {1 / report.n:.3f} more.")
+        share = (report.accuracy * report.n + 2) / (
+            report.n + 4
+        )  # Agresti and Coull (1998): an error also where all is right
+        luck = 2 * (share * (1 - share) / (report.n + 4)) ** 0.5
+        print(
+            f"  One run: which {count(report.n, _thing(report.images))} these are moves the accuracy by ± {luck:.3f} (95 %)."
+        )
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     items = "YOUR_PICTURES" if hasattr(data, "images") else "YOUR_TEXTS.txt"
     print(f"To ask it: {typed('tl_helpers predict')} {shlex.quote(str(result.checkpoint))} {items}")

@@ -82,6 +82,8 @@ class Batches(Passes):
         """sha256 (hex) of all that decides what the batches hold: pictures, weights, order, size and augmentation."""
         what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
         what += (self._maker.weights.tolist(),)
+        if self._maker.augment is not None:  # two functions may say the same of themselves, and do another thing
+            what += (self._maker._augmented(self._maker.images[torch.arange(min(2, self.n))], 0).tolist(),)
         return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last)).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Batch]:

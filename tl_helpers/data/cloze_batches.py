@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tl_helpers.data.batches import Passes
 from tl_helpers.data.cloze import BLANK, ClozeSet, Question, Tale
+from tl_helpers.data.tokens import bare
 from tl_helpers.errors import CourseError
 
 Encoder = Callable[[Question], dict[str, Tensor]]
@@ -92,7 +93,8 @@ def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: in
 
 
 def _word_pieces(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
-    return functools.cache(lambda word: tokenizer.encode(word, add_special_tokens=False).ids)
+    plain = bare(tokenizer)
+    return functools.cache(lambda word: plain.encode(word, add_special_tokens=False).ids)
 
 
 def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, longest: int) -> list[int]:

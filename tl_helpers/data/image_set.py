@@ -41,6 +41,7 @@ class ImageSet(Labelled):
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
+        object.__setattr__(self, "classes", tuple(self.classes))
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise CourseError(f"images have to be uint8 (n, 1 or 3, H, W); found {self.images.dtype} {shape}.")
         columns = {"names": self.names, "weights": self.weights, "groups": self.groups, **self.columns}
@@ -57,7 +58,7 @@ class ImageSet(Labelled):
 
     def subset(self, indices, role: str | None = None) -> "ImageSet":
         """The items at `indices` (integers or booleans, any sequence), in that order; `role` stays if not given."""
-        index = positions(indices)
+        index = positions(indices, len(self))
         images = self.images.subset(index) if isinstance(self.images, StreamedImages) else self.images[index]
         return dataclasses.replace(
             self,

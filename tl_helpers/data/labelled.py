@@ -74,7 +74,11 @@ class Labelled:
             raise CourseError(f"role has to be one of {', '.join(ROLES)}; found {self.role!r}.")
 
 
-def positions(indices) -> torch.Tensor:
-    """Integers or booleans in any sequence, as int64 positions."""
+def positions(indices, n: int) -> torch.Tensor:
+    """Integers, or booleans for each of `n` items, in any sequence, as int64 positions. Raises CourseError for others."""
     index = torch.as_tensor(indices)
+    if (index.dtype == torch.bool and len(index) != n) or (index.is_floating_point() and len(index)):
+        raise CourseError(
+            f"A subset takes positions, or {n} booleans, one for each item; found {len(index)} of {index.dtype}."
+        )
     return index.nonzero().flatten() if index.dtype == torch.bool else index.to(torch.int64)

@@ -84,10 +84,11 @@ def _get(row, key: str, kind, where: str):
 def windows(question: SpanQuestion, tokenizer: Tokenizer, max_pieces: int = 192) -> list[Encoding]:
     """`[CLS] question [SEP] paragraph [SEP]`, in as many overlapping windows of at most `max_pieces` as the paragraph needs.
 
-    The tokenizer's own truncation does not count here, and is afterwards what it was.
+    The tokenizer's own truncation and padding do not count here, and are afterwards what they were.
     """
-    before = tokenizer.truncation  # put back: a copy of the tokenizer would take longer than a question
+    before, pads = tokenizer.truncation, tokenizer.padding  # put back: to copy a tokenizer takes longer than a question
     tokenizer.no_truncation()
+    tokenizer.no_padding()
     try:
         if len(tokenizer.encode(question.question).ids) > max_pieces // 2:
             raise CourseError(
@@ -97,6 +98,8 @@ def windows(question: SpanQuestion, tokenizer: Tokenizer, max_pieces: int = 192)
         first = tokenizer.encode(question.question, question.paragraph)
     finally:
         tokenizer.enable_truncation(**before) if before else tokenizer.no_truncation()
+        if pads:
+            tokenizer.enable_padding(**pads)
     return [first, *first.overflowing]
 
 

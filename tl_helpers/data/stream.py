@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import CourseError
 from .batches import Passes, derived_seed
 from .text import TextSet
+from .tokens import bare
 
 UNKNOWN = 1
 
@@ -39,7 +40,7 @@ class TokenStream(Passes):
         shuffle: bool = False,
         seed: int = 0,
     ):
-        rows = tokenizer.encode_batch_fast(list(texts.texts), add_special_tokens=False)
+        rows = bare(tokenizer).encode_batch_fast(list(texts.texts), add_special_tokens=False)
         self._texts = [torch.tensor([*row.ids, 0]) for row in rows if row.ids]
         self.batch_size, self.length, self.shuffle, self.seed = batch_size, length, shuffle, seed
         self.n = sum(map(len, self._texts))

@@ -42,6 +42,7 @@ class TextSet(Labelled):
     split: Split | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
         self._check_labels(len(self.texts), "texts", {"names": self.names, "weights": self.weights})
 
     def __getitem__(self, index: int) -> tuple[str, int]:
@@ -52,7 +53,7 @@ class TextSet(Labelled):
 
     def subset(self, indices, role: str | None = None) -> "TextSet":
         """The documents at `indices` (integers or booleans, any sequence), in that order; `role` stays if not given."""
-        index = positions(indices)
+        index = positions(indices, len(self))
         return dataclasses.replace(
             self,
             texts=tuple(self.texts[i] for i in index.tolist()),

@@ -31,18 +31,22 @@ def word_tokenizer(texts: Iterable[str], size: int = 8000) -> Tokenizer:
 
 def minilm_tokenizer() -> Tokenizer:
     """The word pieces of MiniLM, 30,522 of them, without the truncation to 128 and the padding that its file has built in."""
-    tokenizer = Tokenizer.from_file(str(path_of("minilm") / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    return bare(Tokenizer.from_file(str(path_of("minilm") / "tokenizer.json")))
+
+
+def bare(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that neither cuts nor pads, as many a tokenizer's file asks for; the caller's is left as it is."""
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
 
 
 def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) -> list[list[int]]:
     """Token ids of each text, at most max_tokens of them, special ones included; a text without a word is one [UNK]."""
     if max_tokens < 3:
         raise CourseError(f"max_tokens has to be 3 or more; found {max_tokens}.")
-    cutting = Tokenizer.from_str(tokenizer.to_str())  # a copy: the caller's is left as it is
-    cutting.no_padding()
+    cutting = bare(tokenizer)
     cutting.enable_truncation(max_tokens)
     unknown = cutting.token_to_id(UNKNOWN) or 0
     return [encoded.ids or [unknown] for encoded in cutting.encode_batch_fast(list(texts))]

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..device import Hardware, home_of, out_of_memory, pick_device, seed_everything
+from ..device import Hardware, home_of, out_of_memory, own_chance, pick_device, seed_everything
 from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from . import resume
 from .metrics import TOO_LARGE, check_labels, measure, predict, unpack
 from .progress import Progress, say
-from .protocol import in_pieces, role_of, rows_of
+from .protocol import begin_pass, in_pieces, role_of, rows_of
 from .settings import Settings
 
 
@@ -57,7 +57,7 @@ def fit(
         groups: parameter groups of an optimiser (discriminative rates: `models.layers.parameter_groups`), each with its
             own peak `lr`; else every parameter that learns, at `settings.lr`.
         checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
-            ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
+            ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch, and outside is left as it was.
             Another training's is refused, as far as that can be told: batches with a `fingerprint` say what they hold.
         phase: a word for the history's rows, such as "probe" or "fine-tune".
         start: what the training begins from, such as a fingerprint; a checkpoint that began from something else is refused.
@@ -68,11 +68,12 @@ def fit(
     """
     _refuse_test(train, val)
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
-    kept = Path(checkpoint) if checkpoint else None
+    kept = Path(checkpoint).expanduser() if checkpoint else None
     try:
         if kept and kept.exists():
             run.restore(kept)
-        with closing(Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)) as progress:
+        progress = Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)
+        with own_chance(seed), closing(progress):
             while run.epoch < settings.epochs and not run.patience_is_over():
                 run.one_epoch(progress)
                 if kept:
@@ -111,12 +112,12 @@ class _Run:
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
-        self.home, self.threads = home_of(model), torch.get_num_threads()
-        hardware.place(model)
+        self.home, self.threads, _ = home_of(model), torch.get_num_threads(), hardware.place(model)
         self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
+        self.groups = [{k: v for k, v in group.items() if k not in ("name", "params")} for group in groups]
         self.optimiser = torch.optim.AdamW(
-            [{key: value for key, value in group.items() if key != "name"} for group in groups],
+            [{"params": group["params"], **own} for group, own in zip(groups, self.groups, strict=True)],
             weight_decay=settings.weight_decay,
             fused=hardware.device.type in ("cpu", "cuda"),
         )
@@ -133,9 +134,9 @@ class _Run:
     def one_epoch(self, progress: Progress) -> None:
         """Train over every batch once, validate, and note the row."""
         start = time.perf_counter()
-        seed_everything(self.seed * 100_003 + self.epoch)
-        if hasattr(self.train, "set_epoch"):
-            self.train.set_epoch(self.epoch)
+        chance = self.seed * 100_003 + self.epoch
+        seed_everything(chance)
+        begin_pass(self.train, self.epoch, chance)
         train_mode(self.model)
         total = torch.zeros(4, dtype=torch.float64)  # weighted loss, right answers, samples, their weights
         batches = iter(self.train)
@@ -295,5 +296,5 @@ class _Run:
             "validation data": getattr(self.val, "fingerprint", None),
             "model": getattr(self.model, "spec", None),
             "parameters": [list(parameter.shape) for parameter in self.learning],
-            "peaks": self.peaks,
+            "groups": str(self.groups),
         }

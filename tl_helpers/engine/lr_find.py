@@ -1,17 +1,15 @@
 """The learning-rate range test: one short training with a rising rate shows which rates a model bears."""
 
 import math
-import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..device import Hardware, pick_device, seed_everything
+from ..device import Hardware, own_chance, pick_device
 from ..errors import CourseError
 from ..models.freezing import train_mode
 from . import checkpoint as files
@@ -62,24 +60,21 @@ def lr_find(
     with hardware.lend(model):
         before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
         asked = {parameter: parameter.grad for parameter in model.parameters()}
-        states, epoch, own = random.getstate(), getattr(train, "_epoch", None), getattr(train, "generator", None)
-        numpy_state, drawn = np.random.get_state(), own.get_state() if own is not None else None
-        with torch.random.fork_rng():
-            try:
-                seed_everything(seed)
+        epoch, own = getattr(train, "_epoch", None), getattr(train, "generator", None)
+        drawn = own.get_state() if own is not None else None
+        try:
+            with own_chance(seed):
                 rates, losses = _rise(model, train, groups, low, high, steps, hardware)
-            finally:
-                model.load_state_dict(before)
-                for module, training in modes.items():
-                    module.training = training
-                for parameter, gradient in asked.items():
-                    parameter.grad = gradient
-                random.setstate(states)
-                np.random.set_state(numpy_state)
-                if epoch is not None:
-                    train.set_epoch(epoch)
-                if own is not None:
-                    own.set_state(drawn)
+        finally:
+            model.load_state_dict(before)
+            for module, training in modes.items():
+                module.training = training
+            for parameter, gradient in asked.items():
+                parameter.grad = gradient
+            if epoch is not None:
+                train.set_epoch(epoch)
+            if own is not None:
+                own.set_state(drawn)
     if len(rates) < 10:
         raise CourseError(
             f"The loss exploded after {len(rates)} of {steps} rates from {low:.2g} on: begin lower, with low=…."

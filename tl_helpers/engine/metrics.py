@@ -113,6 +113,10 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
                 f"Labels that are distributions are (batch, {logits.shape[1]}) here, a row sums to 1; found {tuple(labels.shape)}."
             )
         return
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        raise CourseError(
+            f"Labels are int64 of shape (batch,), or distributions as floats; found {labels.dtype} {tuple(labels.shape)}."
+        )
     low, high, width = int(labels.min()), int(labels.max()), logits.shape[1]
     if low < 0 or high >= width:
         raise CourseError(

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Iterator
 
+import torch
+
 
 def role_of(batches: Iterable) -> str | None:
     """The role of what is behind batches, or behind a DataLoader: "train", "val", "test", or None where nobody knows."""
@@ -17,6 +19,15 @@ def rows_of(inputs) -> int:
 def part_of(inputs, part: slice):
     """These rows of a tensor, or of each tensor of a dict."""
     return {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
+
+
+def begin_pass(batches, epoch: int, seed: int) -> None:
+    """Make what follows pass number `epoch`: batches of ours know it, a DataLoader's own generators are given `seed`."""
+    if hasattr(batches, "set_epoch"):
+        batches.set_epoch(epoch)
+    for owner in (batches, getattr(batches, "sampler", None)):
+        if isinstance(getattr(owner, "generator", None), torch.Generator):
+            owner.generator.manual_seed(seed)
 
 
 def in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:

@@ -1,5 +1,6 @@
 """The two functions of the article the course is built on, with its arguments in its order. Both stand on `fit`."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -42,11 +43,10 @@ def train_model(
         if not {"train", "val"} <= set(given):
             raise CourseError(f"{name} needs the parts 'train' and 'val', found {sorted(given)}.")
     for part in ("train", "val"):
-        loader = dataloaders[part]
-        found = len(loader.dataset) if hasattr(loader, "dataset") else loader.n
-        if not found:
+        found = _samples(dataloaders[part])
+        if found == 0:
             raise CourseError(f"The loader of the part {part!r} holds no sample. Is its folder or its subset empty?")
-        if found != dataset_sizes[part]:
+        if found not in (None, dataset_sizes[part]):
             raise CourseError(
                 f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples."
             )
@@ -60,6 +60,14 @@ def train_model(
     kept = {"checkpoint": checkpoint, "start": f"classes {list(classes)}, samples {dict(dataset_sizes)}"}
     fit(model, dataloaders["train"], dataloaders["val"], settings, hardware=hardware, seed=seed, **kept)
     return model
+
+
+def _samples(loader) -> int | None:
+    """How many samples a pass of a loader holds; None where it can't be told without one."""
+    for owner in (getattr(loader, "sampler", None), getattr(loader, "dataset", None)):
+        with contextlib.suppress(TypeError):  # an iterable data set has no length
+            return len(owner)
+    return getattr(loader, "n", None)
 
 
 def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Hardware) -> None:

@@ -1,6 +1,7 @@
 """How to train: the figures that a training is given, and the course of the learning rate that follows from them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import CourseError
@@ -36,6 +37,9 @@ class Settings:
     def __post_init__(self):
         if isinstance(self.lr, str):
             raise CourseError(f"lr is a number, found the text {self.lr!r}.")
+        if self.epochs != int(self.epochs):
+            raise CourseError(f"epochs is a whole number, found {self.epochs}.")
+        object.__setattr__(self, "epochs", int(self.epochs))
         if self.epochs < 1 or not 0 < self.lr < math.inf or not self.weight_decay >= 0 or self.accumulate < 1:
             raise CourseError(f"Training takes epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
         if self.clip is not None and not self.clip > 0:
@@ -49,7 +53,13 @@ class Settings:
         if self.ema is not None and not 0 < self.ema < 1:
             raise CourseError(f"ema is a share in (0, 1), such as 0.99, found {self.ema}.")
         if self.class_weights is not None:
-            object.__setattr__(self, "class_weights", tuple(float(weight) for weight in self.class_weights))
+            given = () if isinstance(self.class_weights, Mapping) else tuple(map(float, self.class_weights))
+            if not any(given) or not all(0 <= weight < math.inf for weight in given):
+                raise CourseError(
+                    "class_weights are numbers from 0 on, not all 0, in the order of the classes, such as (1.0, 5.0); found "
+                    f"{self.class_weights}."
+                )
+            object.__setattr__(self, "class_weights", given)
         if self.schedule not in ("one-cycle", "cosine", "slanted", "constant") or self.keep not in ("best", "last"):
             raise CourseError(f"schedule is one-cycle, cosine, slanted or constant, keep best or last, found {self}.")
 

@@ -1,6 +1,7 @@
 """What a head stands on: a network that turns inputs into features, in stages from stem to top."""
 
 import hashlib
+import re
 
 import torch
 from torch import nn
@@ -51,9 +52,12 @@ class Encoder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of name, preprocessing and the weights as they are now: the key under which features are kept."""
-        digest = hashlib.sha256(f"{self.name} {self.preprocess}".encode())
-        for name, tensor in self.state_dict().items():
+        """sha256 of name, preprocessing, layers and the weights as they are now: the key under which features are kept."""
+        layers = re.sub(r" at 0x[0-9a-f]+", "", repr([*self.children()]))  # a function's address is another in each run
+        digest = hashlib.sha256(f"{self.name} {self.preprocess} {layers}".encode())
+        for name, tensor in (
+            self.state_dict() | dict(self.named_buffers())
+        ).items():  # mean and deviation are in no state
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()

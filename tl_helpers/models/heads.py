@@ -5,6 +5,7 @@ width of the features is known. So a checkpoint can name its head, and `build` m
 """
 
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 import torchvision
@@ -71,6 +72,7 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head = head.build(backbone)
         self.spec: dict = {"backbone": backbone.spec, "head": head.kind, **head.arguments}
+        self.as_built = self.shapes()
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 1 or 3, h, w), uint8 0..255 or float 0..1, or a dict of ids and mask -> logits (b, classes)."""
@@ -80,6 +82,10 @@ class Classifier(nn.Module):
         if takes == "maps":
             return self.head(self.backbone.forward_maps(images))
         return self.head(self.backbone.forward_stages(images), images.shape[-2:])
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """The shape of every weight by its name; once a layer was replaced or added it is no more what `spec` describes."""
+        return {name: tensor.shape for name, tensor in self.state_dict().items()}
 
     def train(self, mode: bool = True) -> "Classifier":
         """As in torch, but what is frozen, head or backbone, stays in eval mode."""
@@ -118,11 +124,11 @@ def build(spec: dict) -> Classifier:
 
 
 def _count(value: int, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise CourseError(
             f"The number of {what} is a whole number of at least 1, found {value!r}. Did you mean len(...)?"
         )
-    return value
+    return int(value)
 
 
 def _linear(backbone: Backbone, classes: int) -> nn.Module:

@@ -101,6 +101,8 @@ def language_model(kind: str, tokenizer: Tokenizer, *, dim: int = 160, dropout: 
     """A language model with random weights, "gru" or "transformer", for the words of `tokenizer`."""
     if kind not in ("gru", "transformer"):
         raise CourseError(f'A language model is of kind "gru" or "transformer", found {kind!r}.')
+    if dim % 4:
+        raise CourseError(f"dim is a multiple of 4 (a transformer has four heads), found {dim}.")
     return LanguageModel(CausalEncoder(f"lm-{kind}", tokenizer, tokenizer.get_vocab_size(), dim, dropout))
 
 

@@ -181,7 +181,11 @@ def find_row(name: str) -> Row:
     close = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5)
     close = [*dict.fromkeys([*difflib.get_close_matches(str(name), TABLE, n=1, cutoff=0.6), *close])][:4]
     raise CourseError(
-        f"No backbone is called {name!r}. "
+        (
+            f"torchvision's {name} is left out: it has a second preprocessing inside, and in training returns two results. "
+            if name in _LEFT_OUT
+            else f"No backbone is called {name!r}. "
+        )
         + (f"Did you mean {' or '.join(close)}? " if close else "")
         + f"The course's own table has {', '.join(TABLE)}; nearly any other name of torchvision or timm works too."
     )

@@ -199,8 +199,9 @@ def text_encoder(
         vocabulary = tokenizer.get_vocab_size()
     try:
         return _KINDS[kind](kind, tokenizer, vocabulary=vocabulary, **sizes)
-    except TypeError as error:
-        raise CourseError(f"The encoder {kind!r} has no such size: {', '.join(sizes)} ({error}).") from error
+    except (TypeError, AssertionError) as error:  # an unknown name; a width that four heads can't share
+        asked = ", ".join(f"{key}={value}" for key, value in {"vocabulary": vocabulary, **sizes}.items())
+        raise CourseError(f"The encoder {kind!r} can't be made with {asked} ({error}).") from error
 
 
 def load_text_encoder(name: str = "minilm") -> MiniLM:

@@ -85,12 +85,18 @@ class Clusters:
 
     def predict(self, points) -> np.ndarray:
         """int64 (m,): the clusters of further rows, prepared as these were."""
-        return self.order[self.model.predict(as_rows(points))]
+        rows = as_rows(points)
+        found = self.order[self.model.predict(rows)]
+        if len(
+            lost := np.flatnonzero(found < 0)
+        ):  # a component that held no row of these here: the nearest centre's instead
+            found[lost] = metrics.pairwise_distances_argmin(rows[lost], self.centres)
+        return found
 
 
 def as_rows(features) -> np.ndarray:
     """float32 (n, columns) of a tensor or array; CourseError for another shape, no row, or a value that is not finite."""
-    rows = features.detach().cpu().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
+    rows = features.detach().cpu().float().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
     if rows.ndim != 2 or 0 in rows.shape:
         raise CourseError(
             f"Clustering needs features of shape (rows, columns), one at least of each; found {rows.shape}."
@@ -176,7 +182,7 @@ def fit(
     order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
     if len(order) < k:
         notes.append(f"{k - len(order)} of {k} clusters hold no row, so {len(order)} are left.")
-    number = np.zeros(k, np.int64)
+    number = np.full(k, -1, np.int64)
     number[order] = np.arange(len(order))
     centres = (model.means_ if method == "gmm" else model.cluster_centers_)[order].astype(np.float32)
     return Clusters(method, number[own], centres, rows, model, number, tuple(notes))

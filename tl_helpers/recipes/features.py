@@ -12,6 +12,7 @@ from ..device import Hardware, for_extraction, pick_device
 from ..engine import checkpoint as files
 from ..engine.metrics import predict
 from ..errors import CourseError
+from ..models import Classifier
 from ..models.encoder import Encoder
 from ..models.text_encoders import TextEncoder
 from ..sources import cache_dir
@@ -35,6 +36,8 @@ def features(
     Args:
         size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
     """
+    if isinstance(backbone, Classifier):
+        raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
     size = max_tokens or size or default_size(backbone)
     hardware = hardware or pick_device()
     with hardware.lend(backbone.eval()):

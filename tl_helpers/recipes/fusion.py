@@ -88,6 +88,7 @@ def adapt_batch_norm(
         raise CourseError(
             f"{backbone.name} has {len(norms)} batch norms, the set {len(images)} images: nothing to adapt."
         )
+    usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch then averages over all batches alike
@@ -96,6 +97,8 @@ def adapt_batch_norm(
     with hardware.lend(adapted), torch.inference_mode():
         for inputs, _, _ in batches:
             adapted(hardware.send(inputs))
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
     return adapted.eval()
 
 

@@ -34,9 +34,13 @@ def probe(
         weights: float32 (n,), how much each training row counts.
 
     Raises:
-        CourseError: fewer than two classes among the training labels.
+        CourseError: fewer than two classes among the training labels, features that are not finite.
     """
     rows, labels = train
+    if not all(bool(torch.isfinite(part[0]).all()) for part in (train, val) if part is not None):
+        raise CourseError(
+            "Some features are NaN or infinite: look at how they were made before a head is fitted to them."
+        )
     if len(labels.unique()) < 2:
         raise CourseError(
             f"A probe needs two classes or more; all {len(labels)} training labels are {labels[:1].tolist()}."

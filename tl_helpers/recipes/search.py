@@ -5,6 +5,7 @@ No search looks at a test set: a set whose role is "test", or "all" where a test
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -120,6 +121,9 @@ def search_features(
         trial.seconds += folds * float(table["mean_fit_time"][k] + table["mean_score_time"][k])
     for trial in trials.values():
         trial.pruned = trial.at[-1] < max(other.at[-1] for other in trials.values())
+        trial.diverged = not all(
+            map(math.isfinite, trial.curve)
+        )  # scikit-learn's score of settings that can't be fitted
     return Search("rows", list(trials.values()), searcher.best_estimator_)
 
 
@@ -147,6 +151,7 @@ def search(
     Args:
         space: for keywords of `transfer` (lr, weight_decay, augment, rate_decay …) the values to try.
         folder: finished trials are kept in it, and the same call goes on after an interruption, to the same end.
+            (Transforms in `space` are told apart by their repr.)
         watch: is given the search after each epoch and after each trial. fixed: further keywords of `transfer`.
 
     Raises:
@@ -169,7 +174,9 @@ def search(
         study.tell(asked, trial.curve[-1])
         if folder and not known:
             kept.append({"curve": trial.curve, "seconds": trial.seconds, "diverged": trial.diverged})
-            write_atomically(Path(folder, "search.json"), json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
+            write_atomically(
+                Path(folder, "search.json").expanduser(), json.dumps({"made": made, "trials": kept}, indent=1) + "\n"
+            )
         watch(found)  # a reader who stops it now has seen what is kept
     if not found.best:
         wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
@@ -232,7 +239,7 @@ def _kept(folder: Path | str | None, made: list) -> list[dict]:
     """The finished trials of a search that was interrupted; the folder is made where there is none."""
     if folder is None:
         return []
-    path = Path(folder, "search.json")
+    path = Path(folder, "search.json").expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}

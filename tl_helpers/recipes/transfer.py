@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 from torchvision.transforms import v2
 
 from ..data import ImageSet, TextSet
+from ..data.mixing import augmentation_parts
 from ..device import Hardware, pick_device
 from ..engine import checkpoint as files
 from ..engine.fit import fit
@@ -20,11 +20,12 @@ from ..engine.metrics import measure
 from ..engine.progress import say
 from ..engine.settings import Settings
 from ..errors import CourseError
-from ..models import Classifier, build, freeze, freeze_batch_norm, has_counted, parameter_groups, unfreeze
+from ..models import Classifier, freeze, freeze_batch_norm, has_counted, parameter_groups, unfreeze
 from ..models.text_encoders import TextEncoder
 from .features import features, quick_precision
 from .probe import probe
-from .sets import default_size, learning_batches, looking_batches, tokenizer_of
+from .saved import MODEL, save_model
+from .sets import default_size, learning_batches, looking_batches
 
 # The head's peak learning rate of each recipe, for pictures and for texts: lp-ft's was compared on emoji splits 10 to 12,
 # scratch's of texts on R8's split 10, MiniLM's on ten labels a class of 20 Newsgroups; the others are not tuned.
@@ -35,7 +36,6 @@ RECIPES = tuple(RATES)
 # standard error of five points) would choose an epoch by luck.
 KEEP = "last"
 TRAINING = "training.safetensors"  # what an interrupted training goes on from, in its folder
-MODEL = "model.safetensors"  # what `load_model` reads, beside it
 
 
 @dataclass
@@ -87,29 +87,29 @@ def transfer(
         size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
         augment: a name of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each ("trivial+mixup"); or a transform.
         rate_decay: each stage below the head learns this many times as fast as the one above.
-        images: train on at most about so many images, the same number of each class where it has them; None for all.
+        images: train on about so many images at most, the same number of each class where it has them.
         checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
         each_epoch: is given each epoch's row of the history, as in `fit`; `recipes.search` prunes by it.
 
     Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
-    start, hardware, folder = time.perf_counter(), hardware or pick_device(), Path(checkpoint) if checkpoint else None
+    start, hardware, seed = time.perf_counter(), hardware or pick_device(), int(seed)
+    folder = Path(checkpoint).expanduser() if checkpoint else None
+    _check(model, data, recipe, folder, augment)
+    how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": KEEP}
+    settings = Settings(epochs, _peak(model, recipe, lr), **how)
     probed = _begin(model, data, recipe, folder, [seed, images, max_tokens or size])
     size = max_tokens or size or default_size(model.backbone)
     model.trained_size, model.class_names = size, data.classes
     hardware = _quick(model, recipe, size, hardware)
-    settings = Settings(
-        epochs, _peak(model, recipe, lr), weight_decay, label_smoothing=label_smoothing, ema=ema, keep=KEEP
-    )
     parts = _parts(data, images, seed)
-    result = Result(model, [probed] if probed else [], {}, data.classes, recipe, epochs, 0.0)
+    result = Result(model, [probed] if probed else [], {}, data.classes, recipe, settings.epochs, 0.0)
     result.made = _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, settings, hardware)
     _refuse_another(folder, result)
     if recipe in ("probe", "lp-ft") and not probed:
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
-        kept = folder / TRAINING if folder else None
-        _all_layers(model, parts, settings, lr == "auto", augment, hardware, kept, result, each_epoch)
+        _all_layers(model, parts, settings, lr == "auto", augment, hardware, folder, result, each_epoch)
     result.seconds = time.perf_counter() - start
     if folder and result.history:  # an interruption may have come before anything was learnt
         save_model(result, folder / MODEL)
@@ -148,7 +148,6 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
     Where this model was trained by the same call before, the folder knows how it goes on: then nothing is begun, and the
     row of its probe is given back, for the head has learnt since, and so has what it stands on.
     """
-    _check(model, data, recipe)
     place, began = folder and folder.resolve(), getattr(model, "began", {})
     what = len(data.train), data.name, data.split.hash  # a part, or a set without a split, has no .train and says so
     call = [place, recipe, *what, *more[:-1], more[-1] or default_size(model.backbone)]
@@ -218,8 +217,9 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     model.eval()
 
 
-def _all_layers(model, parts, settings, find, augment, hardware, kept, result, each_epoch) -> None:
+def _all_layers(model, parts, settings, find, augment, hardware, folder, result, each_epoch) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics where it has any."""
+    kept = folder / TRAINING if folder else None
     common, seed = {"size": model.trained_size, "hardware": hardware}, result.made["seed"]
     unfreeze(model)
     if model.began["batch norm rests"]:
@@ -255,45 +255,20 @@ def _all_layers(model, parts, settings, find, augment, hardware, kept, result, e
     result.val, result.ended = fitted.val or result.val, fitted.ended
 
 
-def save_model(result: Result, path: Path) -> None:
-    """One file that `load_model` reads alone: weights, what to build, classes, size, validation figures."""
-    model = result.model
-    state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size, "ended": result.ended}
-    state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
-    state |= {"source": model.backbone.source, "licence": model.backbone.licence}
-    if isinstance(model.backbone, TextEncoder):
-        state["tokenizer"] = tokenizer_of(model.backbone).to_str()
-    files.save(path, model.state_dict(), state)
-    result.checkpoint = path
-
-
-def load_model(path: Path | str) -> tuple[Classifier, dict]:
-    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`, `ended`.
-
-    `path` may be the folder of the training. Raises CourseError where the file is no such checkpoint.
-    """
-    path = Path(path, MODEL) if Path(path).is_dir() else path
-    tensors, state = files.load(path)
-    if "spec" not in state:
-        raise CourseError(
-            f"{path} holds a training in progress, not a finished model: that is model.safetensors beside it."
-        )
-    model = build(state["spec"])
-    model.load_state_dict(tensors)
-    model.trained_size, model.class_names = state["size"], tuple(state["classes"])
-    model.backbone.source, model.backbone.licence = state.get("source", "a checkpoint"), state.get("licence", "")
-    if "tokenizer" in state:
-        model.backbone.tokenizer = Tokenizer.from_str(state.pop("tokenizer"))
-    return model.eval(), state
-
-
-def _check(model: nn.Module, data: ImageSet, recipe: str) -> None:
+def _check(model: nn.Module, data: ImageSet, recipe: str, folder: Path | None, augment) -> None:
     if recipe not in RECIPES:
         raise CourseError(f"The recipe {recipe!r} is not known; there are {', '.join(RECIPES)}.")
     if not isinstance(model, Classifier):
         raise CourseError("transfer takes a backbone with a head: attach_head(load_backbone(…), heads.linear(…)).")
     if recipe in ("probe", "lp-ft") and not isinstance(model.head, nn.Linear):
         raise CourseError(f"The recipe {recipe!r} begins with a linear probe: attach heads.linear, or use 'fine-tune'.")
-    outputs = model.spec.get("classes")
+    if isinstance(augment, str):
+        augmentation_parts(augment, 32)  # a name that nobody knows is told before the work
+    if folder and model.shapes() != model.as_built:
+        raise CourseError(
+            "A layer of this model was replaced or added since attach_head, so its file could not be read again. Attach the "
+            "head with attach_head, merge adapters first, or train without a checkpoint."
+        )
+    outputs = getattr(model.head, "out_features", model.spec.get("classes"))
     if outputs != len(data.classes):
         raise CourseError(f"The head has {outputs} outputs, {data.name} has {len(data.classes)} classes.")

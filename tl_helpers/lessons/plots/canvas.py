@@ -12,6 +12,7 @@ from IPython import get_ipython
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -21,11 +22,23 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 RIGHT, WRONG, QUIET = PALETTE[0], PALETTE[1], "#595959"
 WIDTH = 10.0  # inches, of every figure
 LIMIT = 75_000  # bytes of a figure; the course allows 80 kB
+# Fonts that systems bring for Chinese, Japanese and Korean; those that are there stand in where DejaVu lacks a character.
+CHINESE = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans SC",
+    "PingFang SC",
+    "Heiti TC",
+    "Microsoft YaHei",
+    "SimHei",
+)
+CHINESE += ("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Droid Sans Fallback")
 
 STYLE = {
     "figure.dpi": 90,
     "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans", *sorted(set(CHINESE) & set(get_font_names()))],
+    "text.parse_math": False,  # a class may be called a$b$
     "font.size": 14,
     "axes.titlesize": 16,
     "axes.spines.top": False,

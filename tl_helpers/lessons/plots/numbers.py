@@ -39,7 +39,7 @@ def bars(
         at = (mean + spread, place)
         axes.annotate(text, at, xytext=(8, 0), textcoords="offset points", va="center", bbox=room, zorder=3)
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
-    axes.set_yticklabels([short(name, 30) for name in pairs])
+    axes.set_yticklabels([short(str(name), 30) for name in pairs])
     axes.set_xlim(min(0.0, 1.1 * (means - spreads).min()), max((means + spreads).max(), chance or 0) * 1.34 or 1)
     if chance is not None:
         axes.axvline(chance, color=PALETTE[1], linestyle="--")
