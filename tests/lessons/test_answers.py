@@ -1,5 +1,7 @@
 """Each exercise: the right answer, other ways to write it, and every wrong answer that has a hint of its own."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 from torch import nn
@@ -14,6 +16,10 @@ def share_in_top(similarity, k):
 def own_in_top(similarity, k, dim=1, largest=True):
     places = similarity.topk(k, dim=dim, largest=largest).indices
     return (places == torch.arange(len(similarity)).unsqueeze(dim)).any(dim).float()
+
+
+def without_diagonal(similarity, k):
+    return share_in_top(similarity.clone().fill_diagonal_(-torch.inf), k)
 
 
 def standardise(features, artist, rows=lambda x: (x - x.mean(0)) / x.std(0).clamp(min=1e-6)):
@@ -114,8 +120,9 @@ RIGHT = [
     ("01.1", lambda f, a: standardise(f, a, lambda x: (x - x.mean(0)) / (x.std(0, correction=0) + 1e-6)).numpy()),
     ("01.2", share_in_top),
     ("01.3", lambda a, b: ((b - a).mean(), (b - a).std() / len(a) ** 0.5)),
-    ("01.3", lambda a, b: [float((b - a).mean()), np.std((b - a).numpy(), ddof=1) / np.sqrt(5)]),
+    ("01.3", lambda a, b: [float((b - a).mean()), np.std((b - a).numpy(), ddof=1) / np.sqrt(len(a))]),
     ("01.3", lambda a, b: torch.stack([(b - a).mean(), (b - a).std() / len(a) ** 0.5])),
+    ("01.3", lambda a, b: ((b - a).requires_grad_().mean(), (b - a).requires_grad_().std() / len(a) ** 0.5)),
     ("01.3", lambda a, b: np.array([(b - a).mean(), (b - a).std() / len(a) ** 0.5])),
     ("04.1", lambda size: 512 * (size // 32) ** 2),
     ("04.2", freeze),
@@ -124,7 +131,9 @@ RIGHT = [
     ("07.1", lambda batches: hits(batches) / total(batches)),
     ("07.2", lambda lr, decay, stages: [lr * decay ** (stages - 1 - k) for k in range(stages)]),
     ("07.2", lambda lr, decay, stages: lr * decay ** torch.arange(stages - 1, -1, -1)),
+    ("07.2", lambda lr, decay, stages: (lr * decay ** np.arange(stages))[::-1]),
     ("07.3", balanced),
+    ("07.3", lambda c: recalls(c)[~recalls(c).isnan()].mean()),
     ("07.4", best("val")),
 ]
 
@@ -145,6 +154,9 @@ WRONG = [
     ("00.2", lambda labels: labels.bincount().min() / len(labels), "rarest"),
     ("00.2", lambda labels: 0.5, "202 of 844"),
     ("00.2", lambda labels: 202 / 844, "0.75"),
+    ("00.2", lambda labels: (labels == labels.max()).float().mean(), "highest number"),
+    ("00.2", lambda labels: labels.bincount()[-1] / len(labels), "highest number"),
+    ("00.2", lambda labels: Counter(labels).most_common(1)[0][1] / len(labels), "`.tolist()` first"),
     ("00.3", lambda p, n: p * (1 - p) / n, "variance"),
     ("00.3", lambda p, n: (p * (1 - p)) ** 0.5, "one answer"),
     ("00.3", lambda p, n: (p * (1 - p)) ** 0.5 / n, "inside the square root"),
@@ -160,6 +172,8 @@ WRONG = [
     ("01.1", lambda f, a: standardise(f, a, lambda x: (x - x.mean(0)) / x.std(0)), "divides by zero"),
     ("01.1", lambda f, a: standardise(f, a)[:20], "shape (20, 5)"),
     ("01.1", in_place, "copy"),
+    ("01.2", lambda s, k: (s.topk(k).values == torch.arange(len(s))[:, None]).any(1).float().mean(), "`.values`"),
+    ("01.2", without_diagonal, "take the diagonal out"),
     ("01.2", lambda s, k: own_in_top(s, k).sum(), "a count"),
     ("01.2", lambda s, k: 100 * own_in_top(s, k).mean(), "percentage"),
     ("01.2", lambda s, k: own_in_top(s, k, dim=0).mean(), "**row** is a question"),
@@ -185,6 +199,14 @@ WRONG = [
     ("01.3", paired(lambda a, b: ((a.var() + b.var()) / 5) ** 0.5), "Hard splits"),
     ("01.3", paired(lambda a, b: (a.std() + b.std()) / 5**0.5), "only that of their differences"),
     ("01.3", paired(lambda a, b: 0.5), "standard error is"),
+    ("01.3", lambda a, b: ((b - a).abs().mean(), (b - a).std() / len(a) ** 0.5), "keep the sign"),
+    ("01.3", paired(lambda a, b: (b - a).std() / 5**0.5), "written in by hand"),
+    ("01.3", lambda a, b: (0.042, (b - a).std() / len(a) ** 0.5), "with three splits the mean"),
+    (
+        "01.3",
+        paired(lambda a, b: 0.02 / 15**0.5 if len(a) < 5 else (b - a).std() / 5**0.5),
+        "three splits the standard",
+    ),
     ("04.1", lambda size: 512, "channels"),
     ("04.1", lambda size: (size // 32) ** 2, "one map"),
     ("04.1", lambda size: 512 * (size // 32), "7 · 7"),
@@ -196,6 +218,7 @@ WRONG = [
     ("04.1", lambda size: 25088, "25,088 is right"),
     ("04.1", lambda size: {224: 25088, 128: 9}[size], "4 × 4"),
     ("04.1", lambda size: 512 * (size / 32) ** 2, "`//`"),
+    ("04.1", lambda size: 512 * round(size / 32) ** 2, "never rounded up"),
     ("04.2", lambda module: setattr(module, "requires_grad", False), "hangs a new name"),
     ("04.2", lambda module: module.eval(), "all parameters still ask"),
     ("04.2", freeze_children_only, "within the module"),
@@ -232,6 +255,7 @@ WRONG = [
     ("07.2", lambda lr, decay, stages: [lr * decay * (stages - 1 - k) for k in range(stages)], "not by a step"),
     ("07.2", lambda lr, decay, stages: [lr * (k + 1) / stages for k in range(stages)], "not by a step"),
     ("07.2", lambda lr, decay, stages: [lr], "four stages"),
+    ("07.2", lambda lr, decay, stages: ["a", "b", "c", "d"], "numbers were expected"),
     ("07.2", lambda lr, decay, stages: [1, 2, 3, 4], "yours is 1, 2, 3, 4"),
     ("07.2", lambda lr, decay, stages: [0.00125, 0.0025, 0.005, 0.01], "shape (4,)"),
     ("07.2", lambda lr, decay, stages: [lr * 0.5 ** (stages - 1 - k) for k in range(stages)], "all used"),
@@ -246,6 +270,9 @@ WRONG = [
     ("07.3", lambda c: recalls(c).mean(), "nan"),
     ("07.3", lambda c: recalls(c).nan_to_num().mean(), "don't count it as 0"),
     ("07.3", lambda c: 0.7, "make 0.65"),
+    ("07.3", lambda c: recalls(c)[recalls(c) > 0].mean(), "recall 0 and counts"),
+    ("07.3", lambda c: recalls(c)[c.sum(0) > 0].mean(), "recall 0 and counts"),
+    ("07.3", lambda c: balanced(c) if len(c) > 2 else 0.6, "one never"),
     ("07.4", best("test"), "chose by the test score"),
     ("07.4", best("epoch"), "longest trained"),
     ("07.4", lambda runs: runs[0]["name"], "first of the list"),

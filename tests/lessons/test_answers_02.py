@@ -1,9 +1,12 @@
 """Notebook 02: the right answers, other ways to write them, and every wrong answer that has a hint of its own."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
+
+from tl_helpers.lessons.checks import verdict
 
 
 def mixed(how):
@@ -107,3 +110,18 @@ WRONG = [
     ("02.5", lambda train, test: 0.77, "4 of the 8"),
     ("02.5", lambda train, test: 0.5, "the share is 0"),
 ]
+
+
+def above(p, labels):
+    return max(p.tolist(), key=lambda c: balanced_accuracy_score(labels, p > c))
+
+
+def by_grid(p, labels):
+    return max(torch.linspace(0, 1, 101).tolist(), key=lambda c: balanced_accuracy_score(labels, p >= c))
+
+
+@pytest.mark.parametrize("answer", [above, by_grid])
+def test_a_threshold_that_is_near_passes_and_is_told_why_it_is_not_the_best(answer):
+    found = verdict("02.4", answer)
+    assert found.outcome == "right"
+    assert "p > t instead of p >= t, or was your grid too coarse?" in found.message

@@ -71,6 +71,16 @@ def partners(unit=lambda z: normalize(z, dim=1), itself=False, of=lambda right: 
     return answer
 
 
+def second_place(a, b):
+    z = normalize(torch.cat([a, b]), dim=1)
+    return ((z @ z.T).topk(2).indices[:, 1] == torch.arange(len(z)).roll(len(a))).float().mean()
+
+
+def diagonal_of_zeros(a, b):
+    z = normalize(torch.cat([a, b]), dim=1)
+    return ((z @ z.T).fill_diagonal_(0).argmax(1) == torch.arange(len(z)).roll(len(a))).float().mean()
+
+
 def one_half(a, b):
     return (normalize(a) @ normalize(b).T).argmax(1).eq(torch.arange(len(a))).float().mean()
 
@@ -116,4 +126,6 @@ WRONG = [
     ("05.3", partners(of=lambda right: 1 - right.float().mean()), "miss"),
     ("05.3", one_half, "own half"),
     ("05.3", in_place, "copies"),
+    ("05.3", second_place, "instead of the second place"),
+    ("05.3", diagonal_of_zeros, "`-torch.inf`"),
 ]

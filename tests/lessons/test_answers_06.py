@@ -23,6 +23,10 @@ def voting(alike, largest=True, count=None):
     return answer
 
 
+def most_votes(known, labels, new, k):
+    return one_hot(labels[cosine(new, known).topk(k).indices]).sum(1).max(1).values
+
+
 def cosine(new, known):
     return normalize(new, dim=1) @ normalize(known, dim=1).T
 
@@ -40,6 +44,23 @@ def ece(probabilities, labels, bins, *, weighted=True, gap=abs):
             gaps.append(gap((right[chosen].mean() - sure[chosen].mean()).item()))
             shares.append(chosen.float().mean().item() if weighted else 1)
     return sum(g * s for g, s in zip(gaps, shares, strict=True)) / sum(shares)
+
+
+def by_drawer(probabilities, labels, bins):
+    sure, says = probabilities.max(dim=1)
+    place = (sure * bins).long().clamp(max=bins - 1)
+    gaps = [(says == labels)[place == b].float().mean() - sure[place == b].mean() for b in place.unique()]
+    return sum(abs(g) * (place == b).float().mean() for g, b in zip(gaps, place.unique(), strict=True))
+
+
+def open_above(probabilities, labels, bins):
+    sure, says = probabilities.max(dim=1)
+    total = 0.0
+    for i in range(bins):
+        chosen = (sure >= i / bins) & (sure < (i + 1) / bins)
+        if chosen.any():
+            total += abs((says == labels)[chosen].float().mean() - sure[chosen].mean()) * chosen.float().mean()
+    return total
 
 
 def each_alone(probabilities, labels, bins):
@@ -62,6 +83,7 @@ RIGHT = [
     ("06.2", lambda known, labels, new, k: labels[cosine(new, known).topk(k).indices].mode(1).values),
     ("06.2", by_sklearn),
     ("06.3", ece),
+    ("06.3", by_drawer),
     ("06.4", by_scipy),
     ("06.4", by_steps),
 ]
@@ -81,11 +103,15 @@ WRONG = [
     ("06.2", voting(lambda new, known: new @ known.T), "plain products"),
     ("06.2", voting(torch.cdist, largest=False), "by distance"),
     ("06.2", lambda known, labels, new, k: labels[cosine(new, known).topk(k).indices].float().mean(1).round(), "names"),
+    ("06.2", lambda known, labels, new, k: labels[cosine(new, known).topk(k).indices].median(1).values, "median"),
+    ("06.2", lambda known, labels, new, k: cosine(new, known).topk(k).indices.mode(1).values, "row numbers vote"),
+    ("06.2", most_votes, "how many votes"),
     ("06.2", lambda known, labels, new, k: labels[:40], "clear votes"),
     ("06.2", voting(cosine, count=7), "Is k used?"),
     ("06.3", lambda p, y, bins: 100 * ece(p, y, bins), "in points"),
     ("06.3", lambda p, y, bins: ece(p, y, bins, weighted=False), "as it holds samples"),
     ("06.3", lambda p, y, bins: ece(p, y, bins, gap=float), "**absolute**"),
+    ("06.3", open_above, "`<=`"),
     ("06.3", each_alone, "each sample alone"),
     ("06.3", lambda p, y, bins: ece(p, y, 1), "**absolute**"),  # one bin and signed gaps are the same here
     ("06.3", lambda p, y, bins: 1 - p[torch.arange(len(y)), y].mean(), "**largest**"),

@@ -8,6 +8,10 @@ def near(rates, losses):
     return [rate for rate, loss in zip(rates, losses, strict=True) if loss <= 1.1 * min(losses)]
 
 
+def highest(rates, losses, may):
+    return max(rate for rate, loss in zip(rates, losses, strict=True) if may(loss)) / 3
+
+
 def moving(values, share, start=None, new=None):
     mean = values[0] if start is None else start
     for value in values[1:] if start is None else values:
@@ -33,7 +37,9 @@ WRONG = [
     ("07.5", lambda rates, losses: max(x for x in losses if x <= 1.1 * min(losses)), "that is a loss"),
     ("07.5", lambda rates, losses: rates.index(max(near(rates, losses))), "a place in the list"),
     ("07.5", lambda rates, losses: 0.5, "up to a rate of 0.1"),
-    ("07.5", lambda rates, losses: 0.1 / 3, "first three"),
+    ("07.5", lambda rates, losses: 0.1 / 3, "first two"),
+    ("07.5", lambda rates, losses: highest(rates, losses, lambda x: x <= min(losses) + 0.1), "**of the lowest loss**"),
+    ("07.5", lambda rates, losses: highest(rates, losses, lambda x: 0.9 * x <= min(losses)), "**of the lowest loss**"),
     ("07.6", lambda values, share: moving(values, share, start=0.0), "began at zero"),
     ("07.6", lambda values, share: moving(values, 1 - share), "wrong way round"),
     ("07.6", lambda values, share: sum(values) / len(values), "plain mean"),

@@ -31,12 +31,34 @@ def halving(factor=3, growth=3, sign=1, price=lambda n, rows: n * rows, once_mor
     return answer
 
 
+def left_at(count):
+    """Halving that ends as soon as no more than `count` candidates are left."""
+
+    def answer(candidates, score, rows):
+        if len(candidates) <= count:
+            return candidates[0], 0
+        return halving()(candidates, score, rows)
+
+    return answer
+
+
+def weighed(correction):
+    """The mean of the batches' variances, by their sizes."""
+
+    def answer(maps):
+        each = [len(m) * m.var((0, 2, 3), correction=correction) for m in maps]
+        return torch.cat(maps).mean((0, 2, 3)), sum(each) / sum(len(m) for m in maps)
+
+    return answer
+
+
 def grid(candidates, score, rows):
     return max(candidates, key=lambda c: score(c, rows * 9)), rows * 9 * len(candidates)
 
 
 RIGHT = [
     ("08.1", together("ss0", "tot")),
+    ("08.1", lambda source, target: together("ss0", "tot")(source, target).tolist()),
     ("08.2", statistics()),
     ("08.2", statistics(variance=lambda m: m.var((0, 2, 3), correction=0))),
     ("08.2", lambda maps: torch.stack(statistics()(maps))),
@@ -61,6 +83,9 @@ WRONG = [
     ("08.2", lambda maps: torch.var_mean(torch.cat(maps), (0, 2, 3), correction=0), "the mean first"),
     ("08.2", lambda maps: torch.stack(statistics()(maps), dim=1), "two results"),
     ("08.2", statistics(variance=lambda m: m.std((0, 2, 3))), "standard deviation"),
+    ("08.2", statistics(variance=lambda m: m.std((0, 2, 3), correction=0)), "that is the standard deviation"),
+    ("08.2", weighed(1), "don't help"),
+    ("08.2", weighed(0), "sizes as weights"),
     ("08.2", statistics(variance=lambda m: m.mean((2, 3)).var(0)), "how pictures differ"),
     ("08.2", statistics(variance=lambda m: m.sum((0, 2, 3))), "axes 0, 2 and 3"),
     (
@@ -76,6 +101,8 @@ WRONG = [
     ("08.3", halving(price=lambda n, rows: n), "how often"),
     ("08.3", halving(price=lambda n, rows: rows), "times the candidates"),
     ("08.3", halving(once_more=True), "nothing to compare"),
+    ("08.3", left_at(2), "the second is better"),
+    ("08.3", lambda c, score, rows: halving()(c, score, rows) if len(c) != 2 else (5, 60), "one round"),
     ("08.3", lambda candidates, score, rows: (candidates[0], 0), "never called"),
     ("08.3", lambda candidates, score, rows: candidates[0], "two results"),
     ("08.4", lambda val, test: val.max(1).values.mean(), "luck"),
@@ -84,5 +111,7 @@ WRONG = [
     ("08.4", lambda val, test: test.mean(), "all candidates"),
     ("08.4", lambda val, test: val[torch.arange(5), test.argmax(1)].mean(), "changed places"),
     ("08.4", lambda val, test: test[torch.arange(5), val.argmax(1)].sum(), "sum over the splits"),
+    ("08.4", lambda val, test: test[:, val.argmax(1)].mean(), "row i needs its own column"),
+    ("08.4", lambda val, test: test.flatten()[val.argmax()], "the whole table"),
     ("08.4", lambda val, test: 0.123, "for the table"),
 ]

@@ -49,6 +49,8 @@ WRONG = [
     ("09.2", lambda row, weights, k: (row * weights).abs().topk(k).indices, "without the sign"),
     ("09.2", lambda row, weights, k: (row * weights).topk(k, largest=False).indices, "against the class"),
     ("09.2", lambda row, weights, k: (row * weights).topk(k).indices.flip(0), "strongest comes first"),
+    ("09.2", lambda row, weights, k: (row * weights).topk(3).indices, "Is a 3 written"),
+    ("09.2", lambda row, weights, k: (row * weights).topk(3).indices[3 - k :], "the strongest two"),
     ("09.2", lambda row, weights, k: [0, 1, 4], "the answer is [3, 6, 2]"),
     ("09.2", lambda row, weights, k: row * weights, "three words"),
     ("09.2", lambda row, weights, k: (row * weights).topk(k).values, "shares themselves"),

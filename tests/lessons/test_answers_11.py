@@ -19,6 +19,10 @@ def as_text(context, candidates):
     return max(candidates, key=" ".join(" ".join(sentence) for sentence in context).lower().count)
 
 
+def in_sentences(context, candidates):
+    return max(candidates, key=lambda word: sum(word in [w.lower() for w in sentence] for sentence in context))
+
+
 def commonest(context, candidates):
     return collections.Counter(word.lower() for sentence in context for word in sentence).most_common(1)[0][0]
 
@@ -30,6 +34,29 @@ def packed(lengths, room, fits=lambda size, room: size <= room, first=()):
             parts, size = [*parts, []], 0
         parts[-1].append(number)
         size += length
+    return parts
+
+
+def first_fit(lengths, room):
+    parts = []
+    for number, length in enumerate(lengths):
+        fitting = [part for part in parts if sum(lengths[k] for k in part) + length <= room]
+        if fitting:
+            fitting[0].append(number)
+        else:
+            parts.append([number])
+    return parts
+
+
+def dropped(lengths, room):
+    """The sentence that does not fit closes a chunk, and is forgotten."""
+    parts, size = [[]], 0
+    for number, length in enumerate(lengths):
+        if size + length <= room:
+            parts[-1].append(number)
+            size += length
+        else:
+            parts, size = [*parts, []], 0
     return parts
 
 
@@ -56,6 +83,13 @@ def spans(allowed):
     return answer
 
 
+def from_a_table(start, end, longest):
+    """The largest of a table in which the pairs that are not allowed have 0."""
+    table = (start[:, None] + end).triu() - (start[:, None] + end).triu(longest)
+    place = int(table.argmax())
+    return divmod(place, len(end))
+
+
 def attended(scores):
     return scores.softmax(0)
 
@@ -69,7 +103,7 @@ RIGHT = [
     ("11.1", counted()),
     ("11.3", packed),
     ("11.3", lambda lengths, room: [np.array(part) for part in packed(lengths, room)]),
-    ("11.3", lambda lengths, room: torch.tensor(range(9)).split([len(part) for part in packed(lengths, room)])),
+    ("11.3", lambda lengths, room: torch.arange(len(lengths)).split([len(part) for part in packed(lengths, room)])),
     ("11.3", lambda lengths, room: [range(part[0], part[-1] + 1) for part in packed(lengths, room)]),
     ("11.2", summed(attended)),
     ("11.4", spans(lambda i, j, longest: i <= j < i + longest)),
@@ -84,6 +118,12 @@ WRONG = [
     ("11.1", as_text, "foxglove"),
     ("11.1", lambda context, candidates: "queen", "stands there twice"),
     ("11.1", lambda context, candidates: "king", "Is the context used"),
+    ("11.1", in_sentences, "not sentences"),
+    ("11.1", lambda context, candidates: candidates[1], "not sentences"),
+    ("11.3", first_fit, "Only the last chunk is open"),
+    ("11.3", lambda lengths, room: packed(lengths, room) if len(lengths) == 9 else [[0], [1], [2]], "60, 60 and 30"),
+    ("11.3", dropped, "begins the next chunk"),
+    ("11.3", lambda lengths, room: [[k + 1 for k in part] for part in packed(lengths, room)], "from 0 to 8"),
     ("11.3", lambda lengths, room: 4, "list of lists"),
     ("11.3", lambda lengths, room: np.arange(9), "list of lists"),
     ("11.3", lambda lengths, room: [np.array(part) for part in packed(lengths, room)][:-1], "is lost"),
@@ -96,6 +136,12 @@ WRONG = [
     ("11.3", lambda lengths, room: [[k] for k in range(9)], "nine times the query"),
     ("11.3", lambda lengths, room: [lengths], "numbers"),
     ("11.2", summed(attended, mask=False), "padding gets attention"),
+    ("11.2", lambda s, candidate, k: summed(attended, mask=False)(s * (candidate > 0), candidate, k), "e⁰"),
+    (
+        "11.2",
+        lambda s, candidate, k: summed(attended, mask=False)(s.masked_fill(candidate == 0, 0), candidate, k),
+        "−inf",
+    ),
     ("11.2", summed(attended, reduce=torch.mean), "the mean"),
     ("11.2", summed(attended, reduce=torch.max), "the largest"),
     ("11.2", scored, "sums of scores"),
@@ -113,4 +159,5 @@ WRONG = [
     ("11.4", lambda start, end, longest: np.array([1, 2, 3]), "two places"),
     ("11.4", lambda start, end, longest: np.array([start.argmax(), end.argmax()]), "each alone"),
     ("11.4", best_end_first, "not one end first"),
+    ("11.4", from_a_table, "−inf, not 0"),
 ]

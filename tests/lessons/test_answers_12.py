@@ -29,6 +29,11 @@ def picked(how, back=True):
     return answer
 
 
+def from_the_mean(points, labels, centres):
+    means = torch.stack([points[labels == c].mean(0) for c in range(len(centres))])
+    return picked(torch.argmin)(points, labels, means)
+
+
 def shares(size=None, weigh=torch.log, dim=1, square=1, end=torch.softmax):
     def answer(points, means, variances, weights):
         d = points.shape[1] if size is None else size
@@ -72,6 +77,7 @@ WRONG = [
     ("12.3", picked(torch.argmin, back=False), "**within**"),
     ("12.3", lambda p, own, c: torch.cdist(p, c).argmin(0), "another cluster"),
     ("12.3", picked(torch.argmax), "farthest"),
+    ("12.3", from_the_mean, "handed over"),
     ("12.3", lambda p, own, c: [0, 1, 2, 3], "first row"),
     ("12.3", lambda p, own, c: [5, 5, 5, 5], "should be the row"),
     ("12.4", shares(size=0), "size is missing"),

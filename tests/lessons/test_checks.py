@@ -1,5 +1,6 @@
 """The checks' machinery: three outcomes, never an exception, no trace left behind."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,8 @@ def test_numbers_and_tensors_of_any_make():
         with pytest.raises(NotYet, match="one number was expected"):
             number_from(wrong)
     assert torch.equal(tensor_from(np.ones((2, 2)), (2, 2)), tensor_from([[1, 1], [1, 1]], (2, 2)))
+    rows = [torch.ones(2, requires_grad=True), torch.ones(2, dtype=torch.long)]
+    assert torch.equal(tensor_from(rows, (2, 2)), tensor_from(np.ones((2, 2))[::-1], (2, 2)))
     with pytest.raises(NotYet, match=r"shape \(2,\); \(3,\)"):
         tensor_from([1.0, 2.0], (3,))
     for two in ((1, 2), [1, 2], torch.tensor([1, 2]), np.array([1, 2])):
@@ -143,7 +146,13 @@ def test_numbers_and_tensors_of_any_make():
     for wrong in (1, "ab", {1, 2}, (1, 2, 3), torch.tensor(1), np.float64(1)):
         with pytest.raises(NotYet, match="two"):
             parts_from(wrong, 2, "two")
-    with pytest.raises(NotYet, match="a tensor was expected"):
-        tensor_from("text", (1,))
+    for wrong in ("text", [torch.ones(2), torch.ones(3)], [torch.ones(2), "text"]):
+        with pytest.raises(NotYet, match="a tensor was expected"):
+            tensor_from(wrong, (1,))
+    with pytest.raises(NotYet, match="numbers were expected; this is a list"):
+        tensor_from(["a"], (1,), "numbers were")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch warns of a number that still asks for gradients
+        assert number_from(torch.tensor([0.5], requires_grad=True)) == 0.5
     assert not close(float("nan"), float("nan"))
     compare(1.0, 1.0, [(1.0, "never")], "never")

@@ -29,6 +29,18 @@ def test_the_panel_shows_what_is_chosen(google):
     assert page.value != first and google.attribution in page.value
 
 
+def test_the_strength_rests_where_a_method_ignores_it(google):
+    method, strength, _, page = play_augment(google, [3, 7, 12], size=24).children
+    for name in method.options:
+        method.value, strength.value = name, 0.1
+        first = page.value
+        strength.value = 1.0
+        assert strength.disabled == (page.value == first), name
+    assert name != "trivial"
+    method.value = "trivial"
+    assert strength.disabled
+
+
 def test_mixed_pictures_say_what_their_label_is(google):
     torch.manual_seed(1)
     expected = torch.rand(1)

@@ -15,8 +15,8 @@ from tl_helpers.lessons.widgets import _card
 def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72) -> ipywidgets.VBox:
     """The pictures `indices`, and below each what an augmentation makes of it; mixed ones say what their label is.
 
-    Children: the method (a dropdown), its strength (a slider, 0 to 1; of mixup and CutMix: how evenly shares are drawn), a
-    button that draws again, and the page, an `HTML` widget. The first draw is always the same.
+    Children: the method (a dropdown), its strength (a slider, 0 to 1; of mixup and CutMix: how evenly shares are drawn; off
+    where a method draws its own), a button that draws again, and the page, an `HTML` widget. The first draw is always the same.
     """
     method = ipywidgets.Dropdown(options=[*SINGLE, "trivial", *MIXES], description="method")
     strength = ipywidgets.FloatSlider(0.5, min=0.0, max=1.0, step=0.05, description="strength")
@@ -24,6 +24,7 @@ def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72)
     images, labels = fit_square(image_set.images[torch.as_tensor(indices)], size), image_set.labels[list(indices)]
 
     def show(_=None) -> None:
+        strength.disabled = method.value not in (*SINGLE, *MIXES)  # the others draw their own
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draws[0])
             captions = [image_set.classes[label] for label in labels.tolist()]

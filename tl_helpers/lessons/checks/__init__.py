@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 
 RIGHT, NOT_YET, NOT_ATTEMPTED = "right", "not yet", "not attempted"
@@ -118,7 +119,7 @@ def number_from(value: Any) -> float:
     try:
         if isinstance(value, (str, bool)):
             raise TypeError
-        return float(value)
+        return float(value.detach() if isinstance(value, torch.Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         raise NotYet(f"one number was expected; this is {a_kind(value)}.") from None
 
@@ -129,12 +130,16 @@ def parts_from(value: Any, count: int, otherwise: str) -> list:
     return list(value)
 
 
-def tensor_from(value: Any, shape: tuple[int, ...]) -> torch.Tensor:
-    """A float64 tensor of `shape` of a tensor, array or list; anything else is a hint."""
+def tensor_from(value: Any, shape: tuple[int, ...], expected: str = "a tensor was") -> torch.Tensor:
+    """A float64 tensor of `shape` of a tensor, array, list, or list of row tensors; anything else is a hint."""
     try:
+        if isinstance(value, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in value):
+            value = torch.stack([torch.as_tensor(part).detach().to("cpu", torch.float64) for part in value])
+        elif isinstance(value, np.ndarray):
+            value = value.copy()  # torch takes no array that runs backwards, such as `rates[::-1]`
         result = torch.as_tensor(value).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise NotYet(f"a tensor was expected; this is {a_kind(value)}.") from None
+        raise NotYet(f"{expected} expected; this is {a_kind(value)}.") from None
     need(tuple(result.shape) == shape, f"the result has shape {tuple(result.shape)}; {shape} was expected.")
     return result
 

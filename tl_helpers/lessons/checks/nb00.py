@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from tl_helpers.lessons.checks import ask, compare, exercise, need, number_from
+from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from
 
 
 @exercise("00.1", start="Count the weights first: how many numbers lead from 1,280 features to one class?")
@@ -39,10 +39,16 @@ def chance(answer: Any) -> str:
             "that guesses each class as often as it occurs. One answer, always, is better.",
         ),
         (73 / 844, "that is the rarest class. Always answer the most frequent one."),
+        (
+            1 / 844,
+            "no two labels were found alike. (A `Counter` of tensors counts each alone: take `.tolist()` first.)",
+        ),
     ]
     compare(found, right, mistakes, f"for labels with 202 of 844 in the largest class it gives {found:.4g}.")
-    again = number_from(ask(answer, torch.tensor([1, 1, 1, 0])))
-    need(abs(again - 0.75) < 1e-6, f"for the labels 1, 1, 1, 0 the answer is 0.75; yours is {again:.4g}.")
+    again = number_from(ask(answer, torch.tensor([0, 0, 0, 1])))
+    last = "for the labels 0, 0, 0, 1 yours is 0.25: that is the class with the highest number, not the most frequent."
+    need(not close(again, 0.25), last)
+    need(abs(again - 0.75) < 1e-6, f"for the labels 0, 0, 0, 1 the answer is 0.75; yours is {again:.4g}.")
     return "0.239 for the emoji: whatever a network reaches there, the first 24 of 100 are free."
 
 

@@ -49,7 +49,7 @@ def standardise_per_artist(answer: Any) -> str:
 def share_in_top(answer: Any) -> str:
     """`answer`: share_in_top(similarity (n, n), k) -> share of rows whose own number is among their k largest."""
     similarity = torch.randn(60, 60, generator=torch.Generator().manual_seed(2))
-    similarity += 2 * torch.eye(60)
+    similarity += torch.diag(torch.cat([torch.full((50,), 2.0), torch.full((10,), -2.0)]))  # ten lie far from their own
     own = torch.arange(60)
 
     def truth(k: int, dim: int = 1, largest: bool = True) -> float:
@@ -59,6 +59,7 @@ def share_in_top(answer: Any) -> str:
     found = number_from(ask(answer, similarity.clone(), 5))
     right = truth(5)
     mistakes = [
+        (0, "nobody is found. Did you compare with `.values` instead of `.indices`, or take the diagonal out?"),
         (60 * right, "this is a count. What would a class with twice as many emoji get?"),
         (100 * right, "this is a percentage; a share lies between 0 and 1."),
         (truth(5, dim=0), "you asked which new drawings are nearest to a known one. Here each **row** is a question."),
@@ -111,4 +112,24 @@ def paired_difference(answer: Any) -> str:
         mistakes,
         f"the standard error is {difference.std() / root:.4f}; yours is {error:.4g}.",
     )
+    _three_splits(answer)
     return "On our example it is 4.2 points, give or take 0.6. Unpaired it would be give or take 4.2, and the gain lost in it."
+
+
+def _three_splits(answer: Any) -> None:
+    """One split more, or less, and one in which b is behind."""
+    a = torch.tensor([0.50, 0.61, 0.70], dtype=torch.float64)
+    b = torch.tensor([0.56, 0.59, 0.79], dtype=torch.float64)
+    found = parts_from(ask(answer, a.clone(), b.clone()), 2, "two numbers are expected: `return mean, error`.")
+    mean, error = (number_from(part) for part in found)
+    difference = b - a
+    right, spread = difference.mean(), difference.std()
+    mistakes = [(difference.abs().mean(), "keep the sign of each difference: where b is behind, it counts against b.")]
+    compare(mean, right, mistakes, f"with three splits the mean difference is {right:.4f}; yours is {mean:.4g}.")
+    otherwise = f"with three splits the standard error is {spread / 3**0.5:.4f}; yours is {error:.4g}."
+    compare(
+        error,
+        spread / 3**0.5,
+        [(spread / 5**0.5, "is the 5 written in by hand? Here there are three splits.")],
+        otherwise,
+    )

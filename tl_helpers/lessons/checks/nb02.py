@@ -143,7 +143,7 @@ def best_threshold(answer: Any) -> str:
         balanced > top - 0.005,
         f"a threshold of {found:.3f} has a balanced accuracy of {balanced:.3f} here; {top:.3f} can be had.",
     )
-    return f"Near: {balanced:.3f}, and {top:.3f} can be had. (Did you score p > t instead of p >= t?)"
+    return f"Near: {balanced:.3f}, and {top:.3f} can be had. (Did you score p > t instead of p >= t, or was your grid too coarse?)"
 
 
 @exercise(

@@ -13,8 +13,13 @@ def mix_labels(answer: Any) -> str:
     """`answer`: mix_labels(labels (b,), partners (b,), share (b,), classes) -> float (b, classes), rows sum to 1."""
     labels, partners = torch.tensor([0, 1, 2, 3, 2]), torch.tensor([1, 3, 2, 0, 0])
     share = torch.tensor([0.9, 0.25, 0.5, 0.0, 0.4])
-    found = tensor_from(ask(answer, labels.clone(), partners.clone(), share.clone(), 4), (5, 4))
-    one, two, kept = F.one_hot(labels, 4).double(), F.one_hot(partners, 4).double(), share.double()[:, None]
+    found = ask(answer, labels.clone(), partners.clone(), share.clone(), 5)
+    unseen = "no picture here is of the last class, and still it needs its column: hand `classes` to `F.one_hot`."
+    need(getattr(found, "shape", None) != (5, 4), unseen)
+    found = tensor_from(found, (5, 5))
+    one, two, kept = F.one_hot(labels, 5).double(), F.one_hot(partners, 5).double(), share.double()[:, None]
+    right = kept * one + (1 - kept) * two
+    assigned = torch.where((one == two) & (one > 0), 1 - kept, right)  # the pair of one class has shares of a half
     mistakes = [
         (
             (1 - kept) * one + kept * two,
@@ -24,9 +29,14 @@ def mix_labels(answer: Any) -> str:
         ((one + two) / 2, "every pair counts half and half. The share says how much."),
         (one + two, "a row sums to 2. Weigh each part with its share."),
         (share.double().mean() * one + (1 - share.double().mean()) * two, "each picture has a share of its own."),
+        (assigned, "two pictures of one class: the parts must be added, and one has overwritten the other."),
+        (
+            kept.T * one + (1 - kept.T) * two,
+            "the shares lie along the classes. `share[:, None]` lays them along the pictures.",
+        ),
     ]
     otherwise = "a picture that stays with share 0.9, class 0, its partner of class 1, has the row 0.9, 0.1, 0, 0."
-    compare(found, kept * one + (1 - kept) * two, mistakes, otherwise)
+    compare(found, right, mistakes, otherwise)
     return "Two pictures of one class give that class 1 again: the parts add up."
 
 
@@ -47,6 +57,8 @@ def share_kept(answer: Any) -> str:
         (10, 20, 12, 0, 15, 5): "a box that lies below the picture",
         (10, 20, 2, 22, 6, 28): "a box that lies right of the picture",
         (10, 20, 12, 22, 15, 28): "a box below and right of the picture",
+        (10, 20, -6, 0, -2, 5): "a box that lies above the picture",
+        (10, 20, 3, -9, 7, -4): "a box that lies left of the picture",
     }
     for case, name in cases.items():
         height, width, top, left, bottom, right = case
@@ -106,6 +118,7 @@ def mean_over_views(answer: Any) -> str:
         (logits.double().mean(0), "these are logits still; a row of probabilities sums to 1."),
         (each.sum(0), "that is the sum: with four views a row sums to 4."),
         (logits.double().softmax(0).mean(0), "the softmax went over the views. Classes are the last dimension."),
+        (logits.double().softmax(1).mean(0), "the softmax went over the pictures. Classes are the last dimension."),
         (each[0], "that is the first view alone."),
         (each.max(0).values, "that is the surest view for each class; a row no longer sums to 1."),
     ]  # fmt: skip

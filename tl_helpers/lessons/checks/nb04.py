@@ -32,6 +32,8 @@ def flat_width(answer: Any) -> str:
         odd == 512 * 2 * 2,
         f"72 is halved to 36, 18, 9, 4, 2: a pooling drops the odd row. Yours is {odd:.6g}; use `//`.",
     )
+    wide = number_from(ask(answer, 120))
+    need(wide == 512 * 3 * 3, f"120 is halved to 60, 30, 15, 7, 3: never rounded up. Yours is {wide:.6g}; use `//`.")
     return "25,088 at 224 pixels. Averaged over the map only 512 are left, at any size: that is global pooling."
 
 

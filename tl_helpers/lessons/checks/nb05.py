@@ -125,8 +125,17 @@ def partners_found(answer: Any) -> str:
     ]
     compare(found, right, mistakes, f"on a test table of 2 × 24 views the share is {right:.3f}; yours is {found:.4g}.")
     perfect = number_from(ask(answer, torch.eye(5), torch.eye(5)))
+    second = "take the diagonal out instead of the second place"
+    need(not close(perfect, 0.5), f"a partner may be just as similar as the view itself: {second}.")
     need(
         close(perfect, 1.0),
         f"where partners are identical and all others at right angles the share is 1; yours is {perfect:.4g}.",
+    )
+    x, y = 0.4**0.5, 0.6**0.5  # every cosine is negative: -0.2 for partners, -0.4 for all others
+    apart = number_from(ask(answer, torch.tensor([[x, y, 0], [-x, 0, y]]), torch.tensor([[x, -y, 0], [-x, 0, -y]])))
+    need(
+        close(apart, 1.0),
+        f"where all cosines are negative, partners' least so, the share is 1; yours is {apart:.4g}. A diagonal of 0 still "
+        "wins there: make it `-torch.inf`.",
     )
     return "With 256 views guessing gets 1 in 255."

@@ -82,6 +82,12 @@ def vote(answer: Any) -> str:
                 "that is by distance; the cosine asks for directions only. Normalise first.",
             ),
             (labels[nearest].double().mean(1).round(), "labels are names: their mean has no meaning. Count votes."),
+            (labels[nearest].median(1).values, "labels are names: their median has no meaning. Count votes."),
+            (
+                nearest.mode(1).values,
+                "you let row numbers vote, and each has one vote. Look their **labels** up first.",
+            ),
+            (counts.amax(1), "that is how many votes the winner has. Which label is it? `argmax`, not `max`."),
         ]
         for wrong, hint in mistakes:
             need(not same(wrong), hint)
@@ -98,6 +104,7 @@ def calibration_error(answer: Any) -> str:
     """`answer`: ece(probabilities (n, k), labels (n,), bins) -> mean over samples of |accuracy - confidence| of their bin."""
     draw = torch.Generator().manual_seed(3)
     probabilities = (3 * torch.randn(400, 5, generator=draw)).softmax(1)
+    probabilities[:12] = torch.eye(5)[0]  # who is quite sure belongs to the last bin, too
     labels = torch.where(
         torch.rand(400, generator=draw) < 0.55, probabilities.argmax(1), torch.randint(0, 5, (400,), generator=draw)
     )
@@ -118,6 +125,8 @@ def calibration_error(answer: Any) -> str:
     right = says == labels
     value = error(sure, right)
     own = probabilities[torch.arange(400), labels]
+    below = sure < 1
+    lost = error(sure[below], right[below]) * float(below.double().mean())
     mistakes = [
         (100 * value, "this is in points. Stay with shares."),
         (error(sure, right, weighted=False), "all bins count alike here. A bin counts as much as it holds samples."),
@@ -132,6 +141,10 @@ def calibration_error(answer: Any) -> str:
         (
             (sure - right.float()).abs().mean(),
             "that is the gap of each sample alone. First average within a bin: only a crowd can be calibrated.",
+        ),
+        (
+            lost,
+            "a confidence of exactly 1 falls out of your last bin, and these samples are lost. Let it end with `<=`.",
         ),
         (own.sub(1).abs().mean(), "that looks at the true label's probability. Confidence is the **largest** one."),
         (cross_entropy(probabilities.log(), labels), "that is the cross-entropy."),

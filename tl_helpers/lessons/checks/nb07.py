@@ -46,7 +46,7 @@ def rates(answer: Any) -> str:
     found = ask(answer, 0.01, 0.5, 4)
     need(hasattr(found, "__len__"), f"a list of learning rates is expected; this is {a_kind(found)}.")
     need(len(found) == 4, f"four stages need four learning rates; there are {len(found)}.")
-    found, right = tensor_from(found, (4,)), torch.tensor([0.00125, 0.0025, 0.005, 0.01])
+    found, right = tensor_from(found, (4,), "numbers were"), torch.tensor([0.00125, 0.0025, 0.005, 0.01])
     steps = torch.arange(4)
     mistakes = [
         (right.flip(0), "that is upside down: the list begins at the stem, and the **head** gets the whole `lr`."),
@@ -63,7 +63,7 @@ def rates(answer: Any) -> str:
     ]
     shown = ", ".join(f"{rate:.4g}" for rate in found.tolist())
     compare(found, right, mistakes, f"rates(0.01, 0.5, 4) is 0.00125, 0.0025, 0.005, 0.01; yours is {shown}.")
-    again = tensor_from(ask(answer, 1.0, 0.1, 2), (2,))
+    again = tensor_from(ask(answer, 1.0, 0.1, 2), (2,), "numbers were")
     need(
         close(again, torch.tensor([0.1, 1.0])),
         "rates(1.0, 0.1, 2) is 0.1, 1.0. Are `lr`, `decay` and `stages` all used?",
@@ -105,6 +105,9 @@ def balanced_accuracy(answer: Any) -> str:
         not close(empty, (0.8 + 0.5) / 3), "a class without samples can't be missed: leave it out, don't count it as 0."
     )
     need(close(empty, 0.65), f"with an empty third class the recalls 0.8 and 0.5 make 0.65; yours is {empty:.4g}.")
+    never = number_from(ask(answer, torch.tensor([[9, 0], [3, 0]])))
+    need(not close(never, 1.0), "a class that is there but never found has recall 0 and counts.")
+    need(close(never, 0.5), f"of two classes one is always found, one never: that makes 0.5; yours is {never:.4g}.")
     return "Who always says 'sound' gets 0.5 on two classes, however rare the broken cells are."
 
 
@@ -160,10 +163,12 @@ def suggest(answer: Any) -> str:
         (5, "that is a place in the list. Return the rate that stands there, divided by three."),
     ]
     compare(found, 0.1 / 3, mistakes, f"up to a rate of 0.1 the loss is within a tenth of 1.00; yours is {found:.4g}.")
-    rising = number_from(ask(answer, [1e-4, 1e-3, 1e-2, 1e-1], [0.50, 0.52, 0.54, 1.9]))
+    rising = number_from(ask(answer, [1e-4, 1e-3, 1e-2, 1e-1], [0.50, 0.52, 0.552, 1.9]))
+    tenth = "a tenth **of the lowest loss** may be added: of 0.50 that is 0.05, and 0.552 is too much."
+    need(not close(rising, 0.01 / 3), f"{tenth} Compare with `1.1 * min(losses)`.")
     need(
-        close(rising, 0.01 / 3),
-        f"of the losses 0.50, 0.52, 0.54, 1.9 the first three are within a tenth of the lowest, so 0.01 / 3; yours is {rising:.4g}.",
+        close(rising, 0.001 / 3),
+        f"of the losses 0.50, 0.52, 0.552, 1.9 the first two are within a tenth of the lowest, so 0.001 / 3; yours is {rising:.4g}.",
     )
     return "It works for a random head, whose loss falls first, and for a probed one, whose loss can only rise."
 

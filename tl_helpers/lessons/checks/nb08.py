@@ -15,7 +15,8 @@ def together(answer: Any) -> str:
     draw = torch.Generator().manual_seed(1)
     source, target = torch.randn(4, 3, generator=draw), torch.randn(2, 3, generator=draw)
     found = ask(answer, source.clone(), target.clone())
-    need(not isinstance(found, (tuple, list)), "one table is expected: join source and target with `torch.cat(…)`.")
+    in_two = isinstance(found, (tuple, list)) and len(found) == 2
+    need(not in_two, "one table is expected: join source and target with `torch.cat(…)`.")
     shape = tuple(getattr(found, "shape", ()))
     need(shape != (4, 27) and shape[1:] != (3,), "three blocks stand **beside** each other: `dim=1`, then 3 d columns.")
     found = tensor_from(found, (6, 9)).float()
@@ -49,9 +50,9 @@ def statistics(answer: Any) -> str:
     found = parts_from(ask(answer, [m.clone() for m in maps]), 2, "two results are expected: `return mean, variance`.")
     mean, variance = (tensor_from(part, (4,)).float() for part in found)
     whole = torch.cat(maps)
-    means, variances = (
-        torch.stack([f(m) for m in maps]) for f in (lambda m: m.mean((0, 2, 3)), lambda m: m.var((0, 2, 3)))
-    )
+    means = torch.stack([m.mean((0, 2, 3)) for m in maps])
+    each = [torch.stack([m.var((0, 2, 3), correction=less) for m in maps]) for less in (1, 0)]
+    sizes = torch.tensor([[5.0], [5.0], [2.0]])
     right = whole.mean((0, 2, 3))
     swapped = "those are the two results in the other order: the mean first, then the variance."
     mistakes = [
@@ -61,9 +62,12 @@ def statistics(answer: Any) -> str:
         (maps[-1].mean((0, 2, 3)), "that is the last batch alone."),
     ]
     compare(mean, right, mistakes, "the mean of a channel goes over pictures, rows and columns: axes 0, 2 and 3.")
+    squared = "that is the standard deviation; batch norm keeps the variance, its square."
+    apart = "averaged variances forget how far apart the batches lie. Put the batches together first."
     mistakes = [
-        (whole.std((0, 2, 3)), "that is the standard deviation; batch norm keeps the variance, its square."),
-        (variances.mean(0), "averaged variances forget how far apart the batches lie. Put the batches together first."),
+        *((whole.std((0, 2, 3), correction=less), squared) for less in (1, 0)),
+        *((variances.mean(0), apart) for variances in each),
+        *(((sizes * variances).sum(0) / 12, f"the sizes as weights don't help: {apart}") for variances in each),
         (
             whole.mean((2, 3)).var(0),
             "that is how pictures differ. Every place of a map counts, so don't average it first.",
@@ -108,6 +112,9 @@ def halving(answer: Any) -> str:
         paid == 360,
         f"two rounds cost 9·20 + 3·60 = 360 rows; yours cost {paid}. With one left there is nothing to compare.",
     )
+    better, price = parts_from(ask(answer, [3, 5], score, 20), 2, "of two candidates one wins: `return winner, spent`.")
+    need(number_from(better) == 5, f"of the two candidates 3 and 5 the second is better; yours chose {better}.")
+    need(close(price, 40), f"two candidates are one round, 2 · 20 = 40 rows; yours says {price}.")
     one, none = ask(answer, [7], score, 20)
     need(one == 7 and none == 0, "a single candidate wins without a round, for 0 rows.")
     return (
@@ -134,6 +141,11 @@ def honest(answer: Any) -> str:
         ),
         (test.mean(), "that is the mean of all candidates. Only the chosen one counts."),
         (val[own, test.argmax(1)].mean(), "validation and test have changed places."),
+        (
+            test[:, val.argmax(1)].mean(),
+            "those columns in every split: row i needs its own column, `test[torch.arange(len(test)), chosen]`.",
+        ),
+        (test.flatten()[val.argmax()], "one choice for the whole table. A split, a choice: `dim=1`."),
         (test[own, val.argmax(1)].sum(), "that is the sum over the splits. Divide by how many there are."),
     ]
     compare(found, right, mistakes, f"for the table of this check it is {right:.4f}; yours is {found:.4g}.")

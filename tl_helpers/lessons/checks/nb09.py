@@ -69,6 +69,9 @@ def evidence(answer: Any) -> str:
         need(sorted(found) != sorted(wrong.tolist()), hint)
     need(sorted(found) == sorted(right), f"for the test document the answer is {right}; yours is {found}.")
     need(found == right, f"the right words, in another order; the strongest comes first: {right}.")
+    two = ask(answer, row.clone(), weights.clone(), 2)
+    need(hasattr(two, "__len__") and len(two) == 2, "for k = 2, two positions are expected. Is a 3 written into it?")
+    need(tensor_from(two, (2,)).tolist() == right[:2], f"for k = 2 the answer is {right[:2]}: the strongest two.")
     return "That is an explanation that can be added up: all shares and the bias make the logit."
 
 

@@ -29,9 +29,13 @@ def most_frequent(answer: Any) -> str:
         found != "queen", "'queen' stands there twice, 'king' three times, two of them with a capital: `word.lower()`."
     )
     need(found == "king", f"king stands there three times, fox and queen twice; yours is {found!r}.")
-    again = ask(answer, [["a", "hen", "a", "hen", "a", "cock"]], ("cock", "hen"))
+    again = ask(answer, [["a", "hen", "a", "hen", "a", "hen"], ["the", "cock"], ["a", "cock"]], ("hen", "cock"))
+    need(
+        again != "cock",
+        "'hen' stands three times in one sentence, 'cock' once in two: count occurrences, not sentences.",
+    )
     need(again == "hen", "another context, and the answer did not change as it should. Is the context used?")
-    return "On nouns this earns 0.30. Chance earns 0.10."
+    return "On nouns this earns 0.31, over tales. Chance earns 0.10."
 
 
 @exercise(
@@ -51,7 +55,10 @@ def chunks(answer: Any) -> str:
     need(not found or found[0] or len(found) == 1, "the first chunk is empty. Begin with no chunk at all.")
     need(all(found), "a chunk is empty.")
     need(flat != list(lengths), "these are the lengths; the sentences' **numbers** are asked for, 0 to 8.")
-    need(len(flat) >= len(lengths), "a sentence is lost. Is the last chunk handed over, too?")
+    lost = set(range(len(lengths))) - set(flat)
+    need(set(flat) <= set(range(len(lengths))), "the sentences are numbered from 0 to 8.")
+    need(len(lengths) - 1 not in lost, "the last sentence is lost. Is the last chunk handed over, too?")
+    need(not lost, f"sentence {min(lost, default=0)} is lost: the one that does not fit begins the next chunk.")
     need(len(flat) == len(set(flat)), "a sentence stands in two chunks. (Overlap can help; here each stands in one.)")
     need(flat == sorted(flat), "the order is changed. A tale is read from the beginning.")
     sizes = [sum(lengths[number] for number in part) for part in found]
@@ -63,6 +70,11 @@ def chunks(answer: Any) -> str:
     right = [[0, 1, 2], [3, 4, 5], [6, 7], [8]]
     need(sizes[0] == 100, "30 + 50 + 20 are exactly 100, and 100 fit: `<=`, not `<`.")
     need(found == right, f"filled in order this makes {right}; yours is {found}.")
+    again = [list(map(int, _as_list(part))) for part in _as_list(ask(answer, [60, 60, 30], 100))]
+    need(
+        again != [[0, 2], [1]], "of 60, 60 and 30 the last went back into the first chunk. Only the last chunk is open."
+    )
+    need(again == [[0], [1, 2]], f"60, 60 and 30 pieces make [[0], [1, 2]]; yours is {again}.")
     return "Nine sentences in four chunks. The query is read four times, the tale once."
 
 
@@ -91,6 +103,7 @@ def attention_sum(answer: Any) -> str:
             padded,
             "padding gets attention. Give it a score of -inf **before** the softmax: `masked_fill(candidate == 0, …)`.",
         ),
+        (own @ (scores.double() * real).softmax(0), "for padding a score of 0 still gets e⁰ of attention: −inf."),
         (
             right / own.sum(1).clamp(min=1),
             "that is the mean over a candidate's places. Here the **sum** counts: to be named often is a reason.",
@@ -137,6 +150,12 @@ def best_span(answer: Any) -> str:
     need(
         (i, j) == (2, 2),
         f"in another paragraph 2 to 2 is worth 7; you have {i} to {j}. Choose the pair, not one end first.",
+    )
+    i, j = _two_places(ask(answer, torch.tensor([-5.0, -1.0, -3.0]), torch.tensor([-4.0, -2.0, -1.0]), 2))
+    need(
+        (i, j) == (1, 2),
+        "where all scores are below zero the best is 1 to 2, worth −2; "
+        f"you have {i} to {j}. Logits may all be below zero; what is not allowed needs −inf, not 0.",
     )
     return "SpanReader scores all of these pairs at once, and takes one softmax over them."
 

@@ -77,7 +77,8 @@ def to_label(answer: Any) -> str:
     draw = torch.Generator().manual_seed(3)
     points = torch.randn(40, 2, generator=draw)
     labels = torch.arange(40) % 4
-    centres = torch.stack([points[labels == c].mean(0) for c in range(4)])
+    means = torch.stack([points[labels == c].mean(0) for c in range(4)])
+    centres = means + 0.3 * torch.randn(4, 2, generator=draw)  # as a walk may leave them: not quite the means
     found = tensor_from(ask(answer, points.clone(), labels.clone(), centres.clone()), (4,))
     apart = torch.cdist(points, centres)
     inside = [(labels == c).nonzero().flatten() for c in range(4)]
@@ -89,6 +90,10 @@ def to_label(answer: Any) -> str:
         (
             torch.stack([own[apart[own, c].argmax()] for c, own in enumerate(inside)]),
             "these are the farthest. `argmin`.",
+        ),
+        (
+            torch.stack([own[(points[own] - means[c]).norm(dim=1).argmin()] for c, own in enumerate(inside)]),
+            "you measured from the mean of the rows. Measure from the `centres` that are handed over.",
         ),
         (torch.stack([own[0] for own in inside]), "that is the first row of each cluster, whatever its distance."),
     ]

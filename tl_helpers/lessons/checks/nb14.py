@@ -38,8 +38,12 @@ def subtract(answer: Any) -> str:
             "you subtracted the ciphertexts. The numbers stand in their exponents: there a **division** subtracts.",
         )
         need(
-            found != a * pow(b, -1, N) % N,
-            "the right division, modulo the wrong number: ciphertexts live modulo **n²**.",
+            found != a * pow(b, -1, N) % N and found % SQUARE != a * pow(b, -1, N) % SQUARE,
+            "the right division, modulo the wrong number: ciphertexts live modulo **n²**, the inverse as well.",
+        )
+        need(
+            found % SQUARE != a // b,
+            "`//` drops the remainder. Modulo n² a division is a multiplication by the inverse, `pow(b, -1, n * n)`.",
         )
         said = decrypt(found)
         need(said != first + second, f"it decrypts to {said}: that is the sum. Multiply by the **inverse** of b.")
@@ -72,6 +76,10 @@ def unfix(answer: Any) -> str:
         below > -1e6,
         "−1.5 came out as something huge below zero. Subtract n while both are whole numbers: "
         "a float keeps 53 bits of 512.",
+    )
+    need(
+        not close(below, 0.0),
+        "−1.5 came out as 0. Subtract n while both are whole numbers: a float keeps 53 bits of 512.",
     )
     need(not close(below, 1.5), "−1.5 came out as +1.5. `value - n` has its sign already.")
     need(not close(below, -98_304.0), "−1.5 came out as −98,304: the unit got lost for numbers below zero.")

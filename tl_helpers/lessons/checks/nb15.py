@@ -43,7 +43,7 @@ def groups_from(answer: Any) -> str:
 @exercise("15.2", start="Half the width is two standard errors: `2 * (p * (1 - p) / n) ** 0.5`. Solve it for `n`.")
 def pictures_needed(answer: Any) -> str:
     """`answer`: f(accuracy, half_width) -> the smallest whole n with 2 sqrt(p (1 - p) / n) <= half_width."""
-    for p, width in ((0.8, 0.03), (0.5, 0.1), (0.97, 0.013)):
+    for p, width in ((0.8, 0.03), (0.5, 0.1), (0.97, 0.013), (0.5, 0.25)):
         found = number_from(ask(answer, p, width))
         exact = 4 * p * (1 - p) / width**2
         right = math.ceil(exact - 1e-9)
@@ -63,6 +63,10 @@ def pictures_needed(answer: Any) -> str:
             (math.ceil(4 * p / width**2), "the spread of a coin is p · (1 − p); `1 − p` is missing."),
             (math.ceil(4 * p * (1 - p) / width), "the half width stands squared below the line."),
         ]
+        if close(exact, right, 1e-12):
+            mistakes.append(
+                (right + 1, f"{right} pictures are just enough: a whole number stays as it is. `math.ceil`.")
+            )
         if right != exact:
             mistakes.append((exact, "a whole number, rounded **up**: `math.ceil`."))
             mistakes.append((math.floor(exact), "rounded **up**: with one picture less the interval is too wide."))
@@ -100,7 +104,8 @@ def labels_for(answer: Any) -> str:
 def refuse(answer: Any) -> str:
     """`answer`: f(own (n,), new (m,), share) -> booleans (m,), where the cosine lies below own's quantile."""
     draw = torch.Generator().manual_seed(15)
-    own, cosines = 0.6 + 0.4 * torch.rand(200, generator=draw), torch.linspace(0.3, 1.0, 29)
+    own = 0.6 + 0.4 * torch.rand(200, generator=draw) ** 0.3  # most are near 1, as cosines of one's own are
+    cosines = torch.linspace(0.3, 1.0, 141)
     for share in (0.05, 0.2):
         k, limit = round(share * len(own)), own.quantile(share)
         low, high = own.sort().values[k - 1 : k + 1]
@@ -118,6 +123,10 @@ def refuse(answer: Any) -> str:
                 "the limit comes from your **own** pictures, not from the new ones.",
             ),
             ((new < share).double(), "`share` is a share of pictures, not a cosine. Its quantile is the limit."),
+            (
+                (new < own.min() + share * (own.max() - own.min())).double(),
+                "that is a share of the **range** from your least to your largest cosine; a share of the pictures is meant.",
+            ),
             ((new < own.min()).double(), "this refuses what lies below **all** of your own."),
         ]
         if not close(found, (new < limit).double()):
