@@ -320,3 +320,17 @@ def test_bars_go_below_nought_and_need_a_value():
     assert plt.gcf().axes[0].get_xlim()[0] < -0.2
     with pytest.raises(CourseError, match="no values"):
         plots.bars({})
+
+
+def test_a_name_with_dollars_is_a_name_and_a_logarithmic_axis_keeps_its_powers():
+    plots.bars({"a$b^$c": 0.5, "cash $1": 0.4}, title="$x_$")
+    figure = plt.gcf()
+    assert [label.get_parse_math() for label in figure.axes[0].get_yticklabels()] == [False, False]
+    canvas.png(figure)  # as a formula the first name can't be drawn
+    plt.close(figure)
+    plots.learning_curve([{"method": "probe", "per_class": 2**k, "seed": 0, "accuracy": 0.5} for k in range(14)])
+    figure = plt.gcf()
+    canvas.png(figure)
+    powers = [label for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert powers and all(label.get_parse_math() for label in powers)
+    plt.close(figure)

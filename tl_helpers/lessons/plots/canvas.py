@@ -13,6 +13,7 @@ from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
+from matplotlib.text import Text
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -23,22 +24,13 @@ RIGHT, WRONG, QUIET = PALETTE[0], PALETTE[1], "#595959"
 WIDTH = 10.0  # inches, of every figure
 LIMIT = 75_000  # bytes of a figure; the course allows 80 kB
 # Fonts that systems bring for Chinese, Japanese and Korean; those that are there stand in where DejaVu lacks a character.
-CHINESE = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
-    "PingFang SC",
-    "Heiti TC",
-    "Microsoft YaHei",
-    "SimHei",
-)
+CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
 CHINESE += ("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Droid Sans Fallback")
 
 STYLE = {
     "figure.dpi": 90,
     "figure.constrained_layout.use": True,
     "font.family": ["DejaVu Sans", *sorted(set(CHINESE) & set(get_font_names()))],
-    "text.parse_math": False,  # a class may be called a$b$
     "font.size": 14,
     "axes.titlesize": 16,
     "axes.spines.top": False,
@@ -61,6 +53,11 @@ def shown(draw: Callable[..., Figure]) -> Callable[..., None]:
     def drawn(*arguments, **settings) -> None:
         with plt.rc_context(STYLE):
             figure = draw(*arguments, **settings)
+            for text in figure.findobj(
+                Text
+            ):  # a class may be called a$b; only the ticks of a logarithmic axis are formulas
+                if "$" in text.get_text() and "mathdefault" not in text.get_text():
+                    text.set_parse_math(False)
             if get_ipython() is not None:
                 display(Image(data=png(figure), format="png", alt=title_of(figure)))
                 plt.close(figure)
