@@ -380,12 +380,10 @@ def main() -> None:
     path = root() / "data" / "results" / f"text_{asked.plan}.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     for row in PLANS[asked.plan](rows):
-        rows.append(row)
+        rows.append({"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()} | row)
         print(json.dumps(row), flush=True)
         about = {
             "command": f"python tests/benchmarks/text_labels.py {asked.plan}",
-            "hardware": tl.pick_device().line(),
-            "date": datetime.date.today().isoformat(),
             "budget": {"max_tokens": MAX_TOKENS, "lm": LM, "starts": STARTS, "minilm": MINILM, "epochs": EPOCHS},
         }
         lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
