@@ -20,7 +20,7 @@ from . import checkpoint as files
 from . import resume
 from .metrics import TOO_LARGE, check_labels, measure, predict, unpack
 from .progress import Progress, say
-from .protocol import begin_pass, in_pieces, role_of, rows_of
+from .protocol import begin_pass, in_pieces, refuse_test, rows_of
 from .settings import Settings
 
 
@@ -66,7 +66,7 @@ def fit(
     Raises:
         CourseError: a test set as `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
     """
-    _refuse_test(train, val)
+    refuse_test(train, val)
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
     kept = Path(checkpoint).expanduser() if checkpoint else None
     try:
@@ -89,14 +89,6 @@ def fit(
     return run.result
 
 
-def _refuse_test(train: Iterable, val: Iterable) -> None:
-    if "test" in (role_of(train), role_of(val)):
-        raise CourseError(
-            "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, "
-            "and look at data.test once, last."
-        )
-
-
 class _Run:
     """One training in progress: what changes from epoch to epoch."""
 
@@ -112,7 +104,8 @@ class _Run:
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
-        self.home, self.threads, _ = home_of(model), torch.get_num_threads(), hardware.place(model)
+        self.home, self.threads = home_of(model), torch.get_num_threads()
+        hardware.place(model)
         self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
         self.groups = [{k: v for k, v in group.items() if k not in ("name", "params")} for group in groups]

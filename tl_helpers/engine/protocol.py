@@ -5,10 +5,21 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from ..errors import CourseError
+
 
 def role_of(batches: Iterable) -> str | None:
     """The role of what is behind batches, or behind a DataLoader: "train", "val", "test", or None where nobody knows."""
     return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
+
+
+def refuse_test(train: Iterable, val: Iterable) -> None:
+    """CourseError where a test set is to learn from or to choose by."""
+    if "test" in (role_of(train), role_of(val)):
+        raise CourseError(
+            "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, "
+            "and look at data.test once, last."
+        )
 
 
 def rows_of(inputs) -> int:
