@@ -188,9 +188,8 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
             f"\n{part}: {count(report.n, _thing(report.images))} of {report.images.name} (the largest class alone: {chance:.3f})"
         )
         print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
-        share = (report.accuracy * report.n + 2) / (
-            report.n + 4
-        )  # Agresti and Coull (1998): an error also where all is right
+        # Agresti and Coull (1998): an error also where all is right
+        share = (report.accuracy * report.n + 2) / (report.n + 4)
         luck = 2 * (share * (1 - share) / (report.n + 4)) ** 0.5
         print(
             f"  One run: which {count(report.n, _thing(report.images))} these are moves the accuracy by ± {luck:.3f} (95 %)."

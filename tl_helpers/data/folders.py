@@ -81,9 +81,8 @@ def read_files(
     pixels = room_for(root.name, len(good), size)
 
     def look(row: int) -> None:
-        picture = read(
-            good[row]
-        )  # once, also where it is not kept: what is cut off is told now, not in a training's middle
+        # once, also where it is not kept: what is cut off is told now, not in a training's middle
+        picture = read(good[row])
         if pixels is not None:
             pixels[row] = picture
 

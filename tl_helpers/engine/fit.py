@@ -50,6 +50,8 @@ def fit(
 ) -> FitResult:
     """Train `model` in place on `train`, choose by `val`, and leave it with the weights that were chosen.
 
+    Chance outside (Python's, NumPy's, torch's) is left as it was.
+
     Args:
         train, val: anything with a length that yields (inputs, labels) or (inputs, labels, weights); inputs are a tensor
             or a dict of tensors, labels int64 (b,), weights float32 (b,). `train` may give distributions over the classes
@@ -57,7 +59,7 @@ def fit(
         groups: parameter groups of an optimiser (discriminative rates: `models.layers.parameter_groups`), each with its
             own peak `lr`; else every parameter that learns, at `settings.lr`.
         checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
-            ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch, and outside is left as it was.
+            ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
             Another training's is refused, as far as that can be told: batches with a `fingerprint` say what they hold.
         phase: a word for the history's rows, such as "probe" or "fine-tune".
         start: what the training begins from, such as a fingerprint; a checkpoint that began from something else is refused.

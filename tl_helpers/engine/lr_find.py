@@ -37,7 +37,7 @@ def lr_find(
     hardware: Hardware | None = None,
     seed: int = 0,
 ) -> RateCurve:
-    """Train `steps` steps while the rate rises from `low` to `high`; leaves weights, modes, random state and the batches' order as they were.
+    """Train `steps` steps while the rate rises from `low` to `high`; then all is as it was, chance and the batches' order too.
 
     Follows Smith (2017): the bound is where the loss begins to rise. The suggestion stays below it by a factor of three,
     which suits a head at random, whose loss falls first, and one that was probed, whose loss can only rise (the steepest

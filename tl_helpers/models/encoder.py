@@ -55,9 +55,8 @@ class Encoder(nn.Module):
         """sha256 of name, preprocessing, layers and the weights as they are now: the key under which features are kept."""
         layers = re.sub(r" at 0x[0-9a-f]+", "", repr([*self.children()]))  # a function's address is another in each run
         digest = hashlib.sha256(f"{self.name} {self.preprocess} {layers}".encode())
-        for name, tensor in (
-            self.state_dict() | dict(self.named_buffers())
-        ).items():  # mean and deviation are in no state
+        everything = self.state_dict() | dict(self.named_buffers())  # mean and deviation are in no state
+        for name, tensor in everything.items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()

@@ -87,9 +87,8 @@ class Clusters:
         """int64 (m,): the clusters of further rows, prepared as these were."""
         rows = as_rows(points)
         found = self.order[self.model.predict(rows)]
-        if len(
-            lost := np.flatnonzero(found < 0)
-        ):  # a component that held no row of these here: the nearest centre's instead
+        lost = np.flatnonzero(found < 0)
+        if len(lost):  # of a component that held no row here: to the nearest centre
             found[lost] = metrics.pairwise_distances_argmin(rows[lost], self.centres)
         return found
 

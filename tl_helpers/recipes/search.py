@@ -121,9 +121,8 @@ def search_features(
         trial.seconds += folds * float(table["mean_fit_time"][k] + table["mean_score_time"][k])
     for trial in trials.values():
         trial.pruned = trial.at[-1] < max(other.at[-1] for other in trials.values())
-        trial.diverged = not all(
-            map(math.isfinite, trial.curve)
-        )  # scikit-learn's score of settings that can't be fitted
+        # settings that can't be fitted are scored NaN by scikit-learn
+        trial.diverged = not all(map(math.isfinite, trial.curve))
     return Search("rows", list(trials.values()), searcher.best_estimator_)
 
 

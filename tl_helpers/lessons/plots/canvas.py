@@ -53,9 +53,8 @@ def shown(draw: Callable[..., Figure]) -> Callable[..., None]:
     def drawn(*arguments, **settings) -> None:
         with plt.rc_context(STYLE):
             figure = draw(*arguments, **settings)
-            for text in figure.findobj(
-                Text
-            ):  # a class may be called a$b; only the ticks of a logarithmic axis are formulas
+            # a class may be called a$b; only the ticks of a logarithmic axis are formulas
+            for text in figure.findobj(Text):
                 if "$" in text.get_text() and "mathdefault" not in text.get_text():
                     text.set_parse_math(False)
             if get_ipython() is not None:
