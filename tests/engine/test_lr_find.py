@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
@@ -43,7 +43,7 @@ def test_weights_modes_gradients_and_random_state_are_left_as_found(emoji):
     assert curve.rates == sorted(curve.rates) and min(curve.rates) / 3 <= curve.suggestion < max(curve.rates)
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["batches of ours", "a DataLoader with a generator"])
+@pytest.mark.parametrize("own", ["batches", "generator", "sampler"])
 def test_a_training_that_is_under_way_goes_on_as_if_nobody_had_looked_for_a_rate(own):
     def steps(looks: bool) -> torch.Tensor:
         """Two passes of a loop of one's own over shuffled batches, with a search for a rate between them or none."""
@@ -51,11 +51,15 @@ def test_a_training_that_is_under_way_goes_on_as_if_nobody_had_looked_for_a_rate
         model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 3))
         optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
         rows, labels = torch.randn(24, 4), torch.arange(24) % 3
-        if own:
+        if own == "batches":
             batches = RowBatches([{"x": row} for row in rows], labels, "train", batch_size=6, shuffle=True)
         else:
             draw = torch.Generator().manual_seed(3)
-            batches = DataLoader(TensorDataset(rows, labels), batch_size=6, shuffle=True, generator=draw)
+            data = TensorDataset(rows, labels)
+            how = {"sampler": RandomSampler(data, generator=draw)}
+            if own == "generator":
+                how = {"shuffle": True, "generator": draw}
+            batches = DataLoader(data, batch_size=6, **how)
         model = torch.nn.Sequential(Unpack(), model)
         for looked in (False, looks):
             if looked:

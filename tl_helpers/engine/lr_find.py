@@ -14,7 +14,7 @@ from ..errors import CourseError
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from .metrics import check_labels, unpack
-from .protocol import role_of
+from .protocol import order_kept, role_of
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,8 @@ def lr_find(
     with hardware.lend(model):
         before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
         asked = {parameter: parameter.grad for parameter in model.parameters()}
-        epoch, own = getattr(train, "_epoch", None), getattr(train, "generator", None)
-        drawn = own.get_state() if own is not None else None
         try:
-            with own_chance(seed):
+            with own_chance(seed), order_kept(train):
                 rates, losses = _rise(model, train, groups, low, high, steps, hardware)
         finally:
             model.load_state_dict(before)
@@ -71,10 +69,6 @@ def lr_find(
                 module.training = training
             for parameter, gradient in asked.items():
                 parameter.grad = gradient
-            if epoch is not None:
-                train.set_epoch(epoch)
-            if own is not None:
-                own.set_state(drawn)
     if len(rates) < 10:
         raise CourseError(
             f"The loss exploded after {len(rates)} of {steps} rates from {low:.2g} on: begin lower, with low=…."

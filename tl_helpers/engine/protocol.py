@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -36,9 +37,27 @@ def begin_pass(batches, epoch: int, seed: int) -> None:
     """Make what follows pass number `epoch`: batches of ours know it, a DataLoader's own generators are given `seed`."""
     if hasattr(batches, "set_epoch"):
         batches.set_epoch(epoch)
-    for owner in (batches, getattr(batches, "sampler", None)):
-        if isinstance(getattr(owner, "generator", None), torch.Generator):
-            owner.generator.manual_seed(seed)
+    for generator in _generators(batches):
+        generator.manual_seed(seed)
+
+
+@contextmanager
+def order_kept(batches) -> Iterator[None]:
+    """Inside, batches may be passed over; afterwards their next pass is the one that it would have been."""
+    epoch, drawn = getattr(batches, "_epoch", None), [(one, one.get_state()) for one in _generators(batches)]
+    try:
+        yield
+    finally:
+        if epoch is not None:
+            batches.set_epoch(epoch)
+        for generator, state in drawn:
+            generator.set_state(state)
+
+
+def _generators(batches) -> list[torch.Generator]:
+    """A DataLoader's own generators: its, and its sampler's, where they have one."""
+    found = (getattr(owner, "generator", None) for owner in (batches, getattr(batches, "sampler", None)))
+    return [one for one in found if isinstance(one, torch.Generator)]
 
 
 def in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:

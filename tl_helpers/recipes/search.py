@@ -157,6 +157,7 @@ def search(
         CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
     """
     _check(data, recipe, pruner)
+    folder = Path(folder).expanduser() if folder else None
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
     made += [list(map(_plain, plan)), *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
@@ -173,9 +174,7 @@ def search(
         study.tell(asked, trial.curve[-1])
         if folder and not known:
             kept.append({"curve": trial.curve, "seconds": trial.seconds, "diverged": trial.diverged})
-            write_atomically(
-                Path(folder, "search.json").expanduser(), json.dumps({"made": made, "trials": kept}, indent=1) + "\n"
-            )
+            write_atomically(folder / "search.json", json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
         watch(found)  # a reader who stops it now has seen what is kept
     if not found.best:
         wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
@@ -234,11 +233,11 @@ def _plain(settings: dict) -> dict:
     return {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in settings.items()}
 
 
-def _kept(folder: Path | str | None, made: list) -> list[dict]:
+def _kept(folder: Path | None, made: list) -> list[dict]:
     """The finished trials of a search that was interrupted; the folder is made where there is none."""
     if folder is None:
         return []
-    path = Path(folder, "search.json").expanduser()
+    path = folder / "search.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
