@@ -68,7 +68,10 @@ def test_a_long_paragraph_is_read_in_overlapping_windows(tmp_path):
     assert batches.answers(logits) == ["The cat"]
     logits[0, 5 * 30] = 9.0
     assert batches.answers(logits) == [span_text(5 * 30, cut[0], question.paragraph)]
-    assert len(SpanBatches([question] * 2, tokenizer, max_pieces=96).answers(logits.repeat(2, 1))) == 2
+    twice = SpanBatches([question] * 2, tokenizer, max_pieces=96)
+    assert len(twice.answers(logits.repeat(2, 1))) == 2
+    with pytest.raises(CourseError, match=f"logits of {len(logits)} windows; these questions have {2 * len(logits)}"):
+        twice.answers(logits)
 
 
 def test_the_callers_tokenizer_cuts_afterwards_as_before():

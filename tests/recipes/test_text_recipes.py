@@ -57,6 +57,18 @@ def test_a_finished_training_goes_on_from_its_file(reuters, trained):
         tl.transfer(other, reuters, "scratch", epochs=12, lr=2e-2, max_tokens=41, checkpoint=folder)
 
 
+def test_tokens_and_pixels_are_not_mistaken(reuters, trained):
+    model = trained[0].model
+    with pytest.raises(CourseError, match="takes texts: give it max_tokens=32"):
+        tl.evaluate(model, reuters.test, size=32)
+    with pytest.raises(CourseError, match="takes texts: give it max_tokens=32"):
+        tl.features(model.backbone, reuters.test, size=32)
+    pictures = tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=None), tl.heads.linear(6))
+    for call in (tl.evaluate, tl.transfer):
+        with pytest.raises(CourseError, match="takes pictures: give it size=32"):
+            call(pictures, tl.data.load("emoji-google"), max_tokens=32)
+
+
 def test_frozen_minilm_is_probed_on_kept_features(reuters):
     encoder = tl.load_text_encoder()
     some = reuters.test.subset(range(24))

@@ -99,7 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         at = f"{count(epochs, 'epoch')} {at}" + ("" if reads else f", augmentation {changed}")
     print("\n".join([told(data), *getattr(data, "notes", ()), hardware.line()]))
     print(f"{arguments.backbone}, {arguments.recipe}: {at}, kept in {folder}", flush=True)
-    fixed = {"epochs": epochs, "size": size, "images": images, "hardware": hardware, "ema": arguments.ema}
+    fixed = {"epochs": epochs, "images": images, "hardware": hardware, "ema": arguments.ema}
+    fixed["max_tokens" if reads else "size"] = size
     if arguments.search:
         choose(arguments, given, model, data, folder, **fixed)
     trained: list[dict] = []

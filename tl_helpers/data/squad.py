@@ -131,6 +131,10 @@ class SpanBatches(RowBatches):
 
         The best span of all windows, if it scores above the lowest [CLS] among them (Devlin et al., 2019, for SQuAD 2.0).
         """
+        if len(logits) != len(self.read):
+            raise CourseError(
+                f"Found logits of {len(logits)} windows; these questions have {len(self.read)}. Predict on these batches, all of them."
+            )
         found = {}
         for (n, question, one), scores in zip(self.read, logits, strict=True):
             span = int(scores[self.longest :].argmax()) + self.longest  # the classes before it begin at [CLS]

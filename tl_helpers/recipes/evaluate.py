@@ -16,7 +16,7 @@ from ..data import ImageSet, TextSet, views
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure, predict
 from ..errors import CourseError
-from .sets import default_size, looking_batches
+from .sets import asked_size, looking_batches
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def evaluate(
             "Class numbers would mean different things: give both sets the same class folders."
         )
     hardware = hardware or pick_device()
-    size = max_tokens or size or default_size(model)
+    size = asked_size(model, size, max_tokens)
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
     batches = partial(looking_batches, model, images, batch_size=batch_size, size=size, hardware=hardware)
     seen = [predict(model, batches(augment=look, seed=k), hardware) for k, look in enumerate(looks)]

@@ -16,7 +16,7 @@ from ..models import Classifier
 from ..models.encoder import Encoder
 from ..models.text_encoders import TextEncoder
 from ..sources import cache_dir
-from .sets import default_size, looking_batches, tokenizer_of
+from .sets import asked_size, looking_batches, tokenizer_of
 
 
 def features(
@@ -38,7 +38,7 @@ def features(
     """
     if isinstance(backbone, Classifier):
         raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
-    size = max_tokens or size or default_size(backbone)
+    size = asked_size(backbone, size, max_tokens)
     hardware = hardware or pick_device()
     with hardware.lend(backbone.eval()):
         hardware = quick_precision(backbone, size, hardware)

@@ -43,6 +43,16 @@ def looking_batches(
     return Batches(items, batch_size=batch_size, augment=augment, seed=seed, **common)
 
 
+def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> int:
+    """Pixels a side, or tokens of a document, as asked for or by default. CourseError where the other measure is given."""
+    reads = isinstance(getattr(network, "backbone", network), TextEncoder)
+    wrong = size if reads else max_tokens
+    if wrong is not None:
+        what, right, other = ("texts", "max_tokens", "size") if reads else ("pictures", "size", "max_tokens")
+        raise CourseError(f"This network takes {what}: give it {right}={wrong} (found: {other}={wrong}).")
+    return (max_tokens if reads else size) or default_size(network)
+
+
 def default_size(network: nn.Module) -> int:
     """Pixels a side, or tokens of a document, that a network was trained at here; else its backbone's own."""
     backbone = getattr(network, "backbone", network)

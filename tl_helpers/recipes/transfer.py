@@ -25,7 +25,7 @@ from ..models.text_encoders import TextEncoder
 from .features import features, quick_precision
 from .probe import probe
 from .saved import MODEL, save_model
-from .sets import default_size, learning_batches, looking_batches
+from .sets import asked_size, learning_batches, looking_batches
 
 # The head's peak learning rate of each recipe, for pictures and for texts: lp-ft's was compared on emoji splits 10 to 12,
 # scratch's of texts on R8's split 10, MiniLM's on ten labels a class of 20 Newsgroups; the others are not tuned.
@@ -98,8 +98,8 @@ def transfer(
     _check(model, data, recipe, folder, augment)
     how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": KEEP}
     settings = Settings(epochs, _peak(model, recipe, lr), **how)
-    probed = _begin(model, data, recipe, folder, [seed, images, max_tokens or size])
-    size = max_tokens or size or default_size(model.backbone)
+    size = asked_size(model.backbone, size, max_tokens)
+    probed = _begin(model, data, recipe, folder, [seed, images, size])
     model.trained_size, model.class_names = size, data.classes
     hardware = _quick(model, recipe, size, hardware)
     parts = _parts(data, images, seed)
@@ -150,7 +150,7 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
     """
     place, began = folder and folder.resolve(), getattr(model, "began", {})
     what = len(data.train), data.name, data.split.hash  # a part, or a set without a split, has no .train and says so
-    call = [place, recipe, *what, *more[:-1], more[-1] or default_size(model.backbone)]
+    call = [place, recipe, *what, *more]
     if folder and began.get("call", [None])[0] == place and (folder / TRAINING).exists():
         if began["call"] == call:
             return began.get("probe")
@@ -201,7 +201,8 @@ def _parts(data, images, seed) -> dict:
 def _linear_probe(model, parts, size, hardware, result) -> None:
     """Give the head the weights of a logistic regression on the frozen backbone's features, and note how good it is."""
     start = time.perf_counter()
-    rows = {part: features(model.backbone, images, size=size, hardware=hardware) for part, images in parts.items()}
+    how = {"max_tokens" if isinstance(model.backbone, TextEncoder) else "size": size, "hardware": hardware}
+    rows = {part: features(model.backbone, images, **how) for part, images in parts.items()}
     sets = {part: (rows[part], images.labels) for part, images in parts.items()}
     head = probe(sets["train"], sets["val"], classes=len(result.classes), weights=parts["train"].weights)
     model.head.load_state_dict(head.state_dict())
