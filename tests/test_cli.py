@@ -77,7 +77,7 @@ def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkey
     assert cli.main(argv) == 0  # finished already: the same command says the same
     again = capsys.readouterr().out
     assert json.loads(again.splitlines()[-1])["test"] == found["test"] and "finished already" in again
-    assert "finished already" not in printed and "To ask it: " in printed and "One run: which 207 pictures" in printed
+    assert "finished already" not in printed and "To use it: " in printed and "One run: which 207 pictures" in printed
     assert printed.startswith("emoji-google: 844 pictures of")
     assert "differs in" in no(capsys, *argv, "--seed", 1)
 
@@ -112,7 +112,7 @@ def test_a_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
 
 def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "there are emoji-google" in no(capsys, "train", "emojis-from-nowhere")
+    assert "names are emoji-google" in no(capsys, "train", "emojis-from-nowhere")
     assert "efficientnet_lite0" in no(capsys, "train", photos, "--backbone", "efficientnet_lite1000")
     assert "minilm reads texts" in no(capsys, "train", photos, "--backbone", "minilm")
     assert "On the command line: --recipe scratch" in no(capsys, "train", photos, "--backbone", "small_cnn")
@@ -120,7 +120,7 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path,
     assert "needs the classes of" in no(capsys, "train", photos, "--target", "digits")
     assert "whole number" in no(capsys, "train", photos, "--epochs", 0)
     assert "below 2**32" in no(capsys, "train", photos, "--seed", 5_000_000_000)
-    assert "'nan' is no number of 0 or more" in no(capsys, "train", photos, "--weight-decay", "nan")
+    assert "'nan' is not a number of 0 or more" in no(capsys, "train", photos, "--weight-decay", "nan")
     assert "flip-crop" in no(capsys, "train", photos, "--augment", "magic")
     assert "invalid choice" in no(capsys, "train", photos, "--recipe", "magic")
     assert "required: DATA" in no(capsys, "train")
@@ -186,7 +186,7 @@ def test_predict_takes_the_folder_of_a_training_and_a_folder_of_pictures(photos,
 
 def test_predict_wants_a_checkpoint(photos, tmp_path, capsys):
     picture = photos / "dark" / "0.png"
-    assert "is no checkpoint" in no(capsys, "predict", picture, picture)
+    assert "is not a checkpoint" in no(capsys, "predict", picture, picture)
     assert "There is no checkpoint" in no(capsys, "predict", tmp_path / "none.safetensors", picture)
 
 
@@ -224,7 +224,7 @@ def test_doctor_in_another_python_names_the_courses_own(project, capsys, monkeyp
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".venv" / "bin" / "python").touch()
     assert cli.main(["doctor"]) == 2
-    assert capsys.readouterr().out.endswith(f"Ask that one: {Path('.venv/bin/python')} -m tl_helpers doctor\n")
+    assert capsys.readouterr().out.endswith(f"Use the course's own: {Path('.venv/bin/python')} -m tl_helpers doctor\n")
     assert "is not the course's" in doctor.explain(ModuleNotFoundError("No module named 'torch'"))
 
 
@@ -344,8 +344,8 @@ def test_options_without_an_effect_are_refused(photos, capsys):
         assert f"{option} has no effect here: a probe" in no(
             capsys, "train", photos, "--recipe", "probe", option, value
         )
-    assert "is no set of texts" in no(capsys, "train", photos, "--max-tokens", 20)
-    assert "no share between 0 and 1" in no(capsys, "train", photos, "--ema", 2)
+    assert "is not a set of texts" in no(capsys, "train", photos, "--max-tokens", 20)
+    assert "not a share between 0 and 1" in no(capsys, "train", photos, "--ema", 2)
     given = ("--lr", 0.1, "--weight-decay", 0, "--augment", "none")
     assert "are all given" in no(capsys, "train", photos, "--search", 2, *given)
 

@@ -88,7 +88,7 @@ def test_texts_get_words_and_labels_only_judge(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "1 row left out" in said and sum(json.loads(said.splitlines()[-1])["sizes"]) == 16
     plain.write_text("\n \n", "utf-8")
-    assert "holds no document" in no(capsys, plain, "--k", 2)
+    assert "contains no document" in no(capsys, plain, "--k", 2)
 
 
 def test_a_file_of_texts_needs_no_labels_and_its_columns_can_be_named(tmp_path, capsys):

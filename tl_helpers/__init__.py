@@ -1,9 +1,9 @@
-"""Transfer learning on real data: the package behind the course. torch is loaded when first needed."""
+"""Transfer learning on real data: the package behind the course. torch is loaded only when it is first needed."""
 
 import importlib
 import os
 
-# Two torch processes of two threads each spin against one another on two cores; waiting passively gives the same bits.
+# On two cores, two torch processes of two threads each spin against each other; passive waiting gives the same bits.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _PUBLIC = {

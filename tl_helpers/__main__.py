@@ -4,5 +4,5 @@ import sys
 
 from tl_helpers.cli import main
 
-if __name__ == "__main__":  # workers of a DataLoader that are spawned import this module too
+if __name__ == "__main__":  # a DataLoader's spawned workers import this module too
     sys.exit(main())

@@ -8,9 +8,9 @@ from tl_helpers.errors import CourseError
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes that calls are given by name (`epochs=budget.epochs`); nothing reads the budget behind a caller's back.
+    """Sizes that are passed to calls by name (`epochs=budget.epochs`); nothing reads the budget behind the caller's back.
 
-    image_size: pixels a side. epochs: of fine-tuning. images: how many training images a live cell may use.
+    image_size: pixels per side. epochs: of fine-tuning. images: how many training images a live cell may use.
     seeds: for splits, draws and training. labels_per_class: the steps of a learning curve (None: all labels).
     """
 
@@ -30,7 +30,7 @@ BUDGETS = {
 
 
 def pick_budget(name: str | None = None) -> Budget:
-    """The budget called `name`; without a name the one in the variable `TL_BUDGET`; without that, `class`."""
+    """The budget called `name`; by default the one in the environment variable `TL_BUDGET`, or else `class`."""
     name = name or os.environ.get("TL_BUDGET") or "class"
     if name not in BUDGETS:
         raise CourseError(f"The budget {name!r} is not known; TL_BUDGET is one of {', '.join(BUDGETS)}.")

@@ -1,4 +1,4 @@
-"""Which hardware, which precision, which memory layout, how many workers; and the one seed."""
+"""The choice of hardware, precision, memory layout and number of workers; and the one seed."""
 
 import contextlib
 import itertools
@@ -23,10 +23,10 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a training or an extraction runs on.
+    """What training or feature extraction runs on.
 
     precision: "fp32", "bf16" or "fp16" (autocast; fp16 trains with a gradient scaler).
-    workers: processes of a DataLoader; 0 in a notebook, where more can hang (pytorch#51344).
+    workers: DataLoader processes; 0 in a notebook, where more can hang (pytorch#51344).
     """
 
     device: torch.device
@@ -39,7 +39,7 @@ class Hardware:
 
     @property
     def pin_memory(self) -> bool:
-        """Pinned host memory makes copies to a CUDA device asynchronous; elsewhere it brings nothing."""
+        """Pinned host memory makes copies to a CUDA device asynchronous; elsewhere it gains nothing."""
         return self.device.type == "cuda"
 
     def autocast(self) -> AbstractContextManager:
@@ -49,11 +49,11 @@ class Hardware:
         return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Scales the loss in fp16, whose small gradients would become zero; passes everything through otherwise."""
+        """Scales the loss in fp16, where small gradients would become zero; in other precisions it changes nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model on the device, in the layout that is chosen, and torch set to work as chosen. In place; returns it."""
+        """Move the model to the device and the chosen layout, in place, and `apply` the settings; returns the model."""
         self.apply()
         return model.to(self.device).to(
             memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
@@ -61,7 +61,7 @@ class Hardware:
 
     @contextlib.contextmanager
     def lend(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:
-        """`place` for a while: afterwards the model is back on its device and in its layout, beside the caller's tensors."""
+        """`place` for a while: afterwards the model is back on its own device, in its layout, with the caller's tensors."""
         home, plain = home_of(model), all(parameter.is_contiguous() for parameter in model.parameters())
         try:
             yield self.place(model)
@@ -69,9 +69,9 @@ class Hardware:
             model.to(home, memory_format=torch.contiguous_format if plain else torch.preserve_format)
 
     def apply(self) -> None:
-        """Set torch's own switches: TF32 and cudnn's search on CUDA, deterministic algorithms where asked for.
+        """Set torch's own switches: TF32 and cudnn's search on CUDA, deterministic algorithms if requested.
 
-        An operation that torch has in no deterministic form then warns and runs all the same.
+        An operation that has no deterministic form in torch then warns and runs anyway.
         """
         exact = self.deterministic or self.precision == "fp32"
         if self.device.type == "cuda":
@@ -80,11 +80,11 @@ class Hardware:
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
-        elif torch.is_deterministic_algorithms_warn_only_enabled():  # ours; what a caller has set as strict stays
+        elif torch.is_deterministic_algorithms_warn_only_enabled():  # ours; a caller's strict setting stays
             torch.use_deterministic_algorithms(False)
 
     def send(self, batch):
-        """A tensor, or a dict of tensors, on the device; the copy does not block where memory is pinned."""
+        """A tensor, or a dict of tensors, on the device; the copy does not block if memory is pinned."""
         if isinstance(batch, dict):
             return {key: self.send(value) for key, value in batch.items()}
         return batch.to(self.device, non_blocking=self.pin_memory)
@@ -108,11 +108,11 @@ def pick_device(
     workers: int = 0,
     deterministic: bool = False,
 ) -> Hardware:
-    """The best hardware at hand, or the one that was asked for (argument first, then the variable `TL_DEVICE`).
+    """The best hardware available, or what was asked for (the argument first, then the variable `TL_DEVICE`).
 
-    Images train in fp32 on a CPU, in bf16 (fp16 on older cards) on CUDA and xpu, in fp32 on mps; `deterministic`, and CI,
-    mean fp32. A `precision` that is asked for is kept. The layout is channels_last, on mps contiguous (pytorch#175189).
-    Raises CourseError for a device that is not there.
+    Images train in fp32 on a CPU, in bf16 on CUDA (fp16 on older cards) and xpu, in fp32 on mps; `deterministic` and CI
+    mean fp32. An explicit `precision` is kept. The layout is channels_last, contiguous on mps (pytorch#175189).
+    Raises CourseError if the device is not available.
     """
     asked = device if device is not None else os.environ.get("TL_DEVICE")
     chosen = torch.device(_checked(str(asked))) if asked else torch.device(_best())
@@ -127,12 +127,12 @@ def pick_device(
 
 
 def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) -> Hardware:
-    """The same hardware with bf16 for features, where a measurement on this machine shows that it pays.
+    """The same hardware with bf16 for features, if a measurement on this machine shows that it pays.
 
-    On a CPU bf16 pays only with avx512_bf16 or AMX (pytorch#86270), and not for every layer: so the pass itself is
-    measured, once per use, machine, torch and thread count, and the verdict is kept; where even a product of two matrices
-    takes four times as long, bf16 is emulated and the pass is spared. The same command gives the same numbers. Under CI and
-    `deterministic`: fp32.
+    On a CPU, bf16 pays only with avx512_bf16 or AMX (pytorch#86270), and not for every layer. So the pass itself is
+    measured, once per use, machine, torch version and thread count, and the verdict is kept; if even a product of two
+    matrices takes four times as long, bf16 is emulated and the pass is not measured. The same command gives the same
+    numbers. Under CI and `deterministic`: fp32.
 
     Args:
         use: what is measured, such as a backbone's name and the images' size.
@@ -145,16 +145,16 @@ def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) 
     known = bf16_gains()
     if machine not in known:
         square = torch.ones(512, 512)
-        gain = _measure_bf16(lambda: square @ square)  # emulated, a pass takes up to minutes, this a moment
+        gain = _measure_bf16(lambda: square @ square)  # an emulated pass can take minutes, this only a moment
         gain = round(_measure_bf16(forward) if gain > 0.25 else gain, 2)
         known = {machine: gain} | bf16_gains()  # another process may have measured meanwhile
-        with contextlib.suppress(OSError):  # it is measured again
+        with contextlib.suppress(OSError):  # then it is measured again next time
             write_atomically(cache_dir() / "bf16.json", json.dumps(known, indent=1))
     return replace(hardware, precision="bf16") if known[machine] > 1.2 else hardware
 
 
 def bf16_gains() -> dict[str, float]:
-    """What was measured so far: how many times faster bf16 is than fp32, by use; kept in `data/cache`."""
+    """The measurements so far: how many times faster bf16 is than fp32, by use; kept in `data/cache`."""
     kept = cache_dir() / "bf16.json"
     try:
         return json.loads(kept.read_text(encoding="utf-8"))
@@ -175,15 +175,15 @@ def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:
 
 
 def seed_everything(seed: int) -> None:
-    """One seed for Python, NumPy and torch (every device). DataLoader workers draw theirs from torch's."""
-    random.seed(int(seed))  # NumPy's integers are none to Python's generator
+    """Use one seed for Python, NumPy and torch (every device). DataLoader workers derive theirs from torch's."""
+    random.seed(int(seed))  # Python's generator does not accept NumPy's integers
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 @contextlib.contextmanager
 def own_chance(seed: int) -> Iterator[None]:
-    """Inside, chance follows from `seed`; afterwards Python's, NumPy's and torch's generators are where they were."""
+    """Inside, chance follows from `seed`; afterwards Python's, NumPy's and torch's generators are as they were."""
     python, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:
@@ -195,12 +195,12 @@ def own_chance(seed: int) -> Iterator[None]:
 
 
 def home_of(model: torch.nn.Module) -> torch.device:
-    """The device that a model lies on; the CPU where it holds no tensor."""
+    """The device that a model is on; the CPU if it contains no tensor."""
     return next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a device is full; mps and cpu have no class of their own for that."""
+    """Whether the error means that a device is full; mps and cpu have no exception class of their own for that."""
     told = ("out of memory", "can't allocate memory", "not enough memory")  # mps, a CPU, a CPU under Windows
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
@@ -211,11 +211,11 @@ def _is_there(kind: str) -> bool:
 
 
 def _computes(kind: str) -> bool:
-    """Whether a sum comes out: torch's builds leave out cards that are too old, and see them all the same."""
+    """Whether a sum comes out right: torch's builds drop support for cards that are too old, but still see them."""
     try:
         return float(torch.ones(1, device=kind) + 1) == 2
     except RuntimeError as error:
-        return out_of_memory(error)  # another process fills it
+        return out_of_memory(error)  # another process has filled it
 
 
 def _best() -> str:
@@ -236,7 +236,7 @@ def _checked(name: str) -> str:
         raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
     if not _is_there(kind):
         raise CourseError(
-            f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or `doctor`."
+            f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or run `doctor`."
         )
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise CourseError(f"There is no {name}: torch sees {torch.cuda.device_count()} CUDA devices, counted from 0.")

@@ -1,4 +1,4 @@
-"""Can the course run here? One line per thing looked at: `OK …`, or `-- …` with what to do. torch may be broken."""
+"""Can the course run here? One line per check: `OK …`, or `-- …` with what to do. Works with a broken torch, too."""
 
 import contextlib
 import importlib.metadata
@@ -17,11 +17,11 @@ from tl_helpers.budget import pick_budget
 from tl_helpers.errors import CourseError
 
 ENVIRONMENT_GB, CARRIERS_GB, SPARE_GB = 6.4, 0.45, 1.0  # measured on Linux, CUDA libraries included
-PATIENCE = 3  # seconds without an answer that count as "no network"
+PATIENCE = 3  # seconds to wait for an answer before it counts as "no network"
 
 
 def doctor() -> bool:
-    """Print what was found, and whether all is well. Nothing is changed, and nothing is downloaded."""
+    """Print what was found, and whether all is well. No file of yours is changed, and nothing is downloaded."""
     if elsewhere := _elsewhere():
         print(f"-- {elsewhere}")
         return False
@@ -36,20 +36,22 @@ def doctor() -> bool:
         except ExceptionGroup as group:  # several rows at once
             print(*(f"-- {error}" for error in group.exceptions), sep="\n", flush=True)
             well = False
-    print("All is well: the course can run." if well else "Follow the lines that begin with --, then ask again.")
+    print("All is well: the course can run." if well else "Follow the lines that begin with --, then run this again.")
     return well
 
 
 def explain(error: BaseException) -> str | None:
-    """What an error that torch or torchvision raises when imported means; None for any other error."""
+    """What an error raised on importing torch or torchvision means; None for any other error."""
     if "torchvision::nms" in str(error):
         return (
             f"torch {_version('torch')} and torchvision {_version('torchvision')} were not built for each other "
-            "(«operator torchvision::nms does not exist»). Install the pair that the lock names: "
+            "(«operator torchvision::nms does not exist»). Install the pair in the lock file: "
             f"{sources.command('pip uninstall -y torch torchvision')}, then {_lock()}"
         )
     if isinstance(error, ImportError):
-        told = f"{error}: the environment is not complete. Is it the course's own (.venv, or conda's)? If so: {_lock()}"
+        told = (
+            f"{error}: the environment is not complete. If it is the course's own (.venv, or conda's), run: {_lock()}"
+        )
         return _elsewhere() or told
     return None
 
@@ -59,14 +61,14 @@ def _lock() -> str:
 
 
 def _elsewhere() -> str | None:
-    """What to do where this Python has nothing of the course: its own is in `.venv`, or not yet made."""
+    """What to do if this Python lacks the course's packages: the course's own is in `.venv`, or not made yet."""
     own = sources.root() / ".venv" / "bin" / "python"
     if _version("torch") or Path(sys.prefix).resolve() == own.parents[1].resolve():
         return None
     if own.exists():
         ask = sources.command("tl_helpers doctor", own)
-        return f"This Python ({sys.executable}) is not the course's. Ask that one: {ask}"
-    return "The course is not set up yet. `make lab` does it; without make, the four commands with conda in README.md."
+        return f"This Python ({sys.executable}) is not the course's. Use the course's own: {ask}"
+    return "The course is not set up yet. `make lab` does that; without make, use the four conda commands in README.md."
 
 
 def _python() -> Iterator[str]:
@@ -90,7 +92,7 @@ def _packages() -> Iterator[str]:
         if not (found[need.name] and need.specifier.contains(found[need.name], prereleases=True))
     ]
     if wrong:
-        raise CourseError(f"packages: the course needs {', '.join(wrong)}. Install what the lock names: {_lock()}")
+        raise CourseError(f"packages: the course needs {', '.join(wrong)}. Install those in the lock file: {_lock()}")
     yield f"packages: {', '.join(f'{name} {version}' for name, version in found.items())}"
 
 
@@ -99,7 +101,7 @@ def _torch() -> Iterator[str]:
         import torch
         import torchvision
     except Exception as error:  # a broken installation raises whatever it likes
-        raise CourseError(explain(error) or f"torch can't be imported ({error}). Install it anew: {_lock()}") from error
+        raise CourseError(explain(error) or f"torch can't be imported ({error}). Reinstall it: {_lock()}") from error
     yield f"torch {torch.__version__} and torchvision {torchvision.__version__} go together"
 
 
@@ -112,7 +114,7 @@ def _hardware() -> Iterator[str]:
     yield hardware.line()
     if hardware.device.type == "cpu":
         measured = [f"{use.split(',')[0]} {gain:.2f}" for use, gain in bf16_gains().items()]
-        told = ", ".join(measured) or "not yet; the first features of each backbone are"
+        told = ", ".join(measured) or "not yet; a backbone is measured with its first features"
         yield f"bf16 for features, times as fast as fp32, used from 1.2 on: measured here {told}"
 
 
@@ -128,11 +130,11 @@ def _data() -> Iterator[str]:
             sources.path_of(name)
             yield f"{name}: {row.package} {row.version}, {row.licence}"
         except sources.SourceMissingError as error:
-            missing[name] = str(error).rpartition(": ")[2]  # the command that mends it; the longer one mends all
+            missing[name] = str(error).rpartition(": ")[2]  # the command that fixes it; the longer one fixes all
         except CourseError as error:
             problems.append(error)
     if missing:
-        wrong = f"data: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not there, or of another version"
+        wrong = f"data: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing or of another version"
         problems.append(CourseError(f"{wrong}. Install with: {max(missing.values(), key=len)}"))
     if problems:
         raise ExceptionGroup("data", problems)
@@ -144,13 +146,13 @@ def _disk() -> Iterator[str]:
     if free < SPARE_GB:
         raise CourseError(
             f"disk: {free:.1f} GB free ({sizes}); features and checkpoints need {SPARE_GB:.0f} GB more. Make room: "
-            "data/cache and runs may be deleted."
+            "data/cache and runs can be deleted."
         )
     yield f"disk: {free:.0f} GB free; {sizes}"
 
 
 def _network() -> Iterator[str]:
-    """Whether the stores that torchvision and timm fetch weights from answer. Nothing in the course needs them."""
+    """Whether the servers that torchvision and timm fetch weights from answer. Nothing in the course needs them."""
     stores: list[tuple[str, Callable[[], str]]] = [("torchvision", _torchvision_store), ("timm", _timm_store)]
     answers = [f"{name} {'yes' if _answers(store) else 'no'}" for name, store in stores]
     yield f"network, weights within reach: {', '.join(answers)} (not needed: two backbones lie in data/packages)"

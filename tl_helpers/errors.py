@@ -1,15 +1,15 @@
-"""The one kind of error that is meant for a student's eyes, and how it counts."""
+"""The one kind of error that is meant for a student's eyes, and how its messages count things."""
 
 
 class CourseError(Exception):
-    """Something a reader of the course can mend: says what was found, what was expected, and what to try.
+    """Something a reader of the course can fix: it says what was found, what was expected, and what to try.
 
-    The command line prints it as one message and ends with exit code 2; a notebook shows it as its last line.
+    The command line prints it as one message and exits with code 2; a notebook shows it as its last line.
     """
 
 
 class DivergedError(CourseError):
-    """A loss that became infinite or no number at all: for a search one bad setting among others."""
+    """A loss that became infinite or NaN: to a search, just one bad setting among others."""
 
 
 def count(n: int, thing: str) -> str:

@@ -1,8 +1,8 @@
-"""Where data and weights lie, and whether they are what the course was written with.
+"""Where the data and weights are, and whether they are the ones the course was written with.
 
 Nothing is downloaded here. `data/sources.toml` has one table per source; the carriers named there are installed into
-`data/packages` by one command (`python -m tl_helpers fetch`), and `path_of` hands out a path after it has checked that
-the file is there, of the version that was locked, and byte for byte the one that was measured.
+`data/packages` by one command (`python -m tl_helpers fetch`), and `path_of` returns a path after it has checked that
+the file is there, has the version that was locked, and is byte for byte the one that was measured.
 torch is never imported here, so that `python -m tl_helpers doctor` answers at once.
 """
 
@@ -24,7 +24,7 @@ from tl_helpers.errors import CourseError
 
 @dataclass(frozen=True)
 class Source:
-    """One row of `data/sources.toml`. `files` is empty for a single file, else the patterns that are read in a folder."""
+    """One row of `data/sources.toml`. `files` is empty for a single file; for a folder, the patterns that are read."""
 
     name: str
     path: str
@@ -39,7 +39,7 @@ class Source:
 
 
 class SourceMissingError(CourseError, FileNotFoundError):
-    """A carrier is not installed, or of another version than the lock names."""
+    """A carrier is not installed, or not in the version that the lock file names."""
 
 
 class SourceDamagedError(CourseError, ValueError):
@@ -47,12 +47,12 @@ class SourceDamagedError(CourseError, ValueError):
 
 
 def root() -> Path:
-    """The project's folder: the one that holds `data/` and `tl_helpers/` (TL_ROOT overrides it, for tests)."""
+    """The project's folder: the one that contains `data/` and `tl_helpers/` (TL_ROOT overrides it, for tests)."""
     return Path(os.environ.get("TL_ROOT") or Path(__file__).resolve().parents[1])
 
 
 def command(words: str, python: Path | None = None) -> str:
-    """`python -m words` as the reader's shell has it: by path where this Python is the project's own, in `.venv`."""
+    """`python -m words` as the reader types it: with a path to Python if this is the project's own, in `.venv`."""
     if python is None and Path(sys.prefix).resolve() != (root() / ".venv").resolve():
         return f"python -m {words}"
     python = python or Path(sys.executable)
@@ -60,7 +60,7 @@ def command(words: str, python: Path | None = None) -> str:
 
 
 def cache_dir() -> Path:
-    """`data/cache`, made if need be. Everything in it can be deleted: it is computed again."""
+    """`data/cache`, created if need be. Everything in it can be deleted: it will be computed again."""
     folder = root() / "data" / "cache"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -68,9 +68,9 @@ def cache_dir() -> Path:
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Write to the path given by `with`; only a block that ends well moves it to `path`, in one step.
+    """Write to the path that `with` gives; only if the block ends without an error is it moved to `path`, in one step.
 
-    So a process killed half-way leaves the old file or the new one, never a part of one.
+    So a process killed half-way leaves either the old file or the new one, never part of one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _read_table(path: Path) -> dict[str, Source]:
 
 
 def source(name: str) -> Source:
-    """One row; CourseError names all rows where there is none of that name."""
+    """One row; if there is none of that name, CourseError names all rows."""
     table = sources()
     if name not in table:
         raise CourseError(f"There is no source {name!r} in data/sources.toml. It has: {', '.join(sorted(table))}.")
@@ -119,25 +119,25 @@ def source(name: str) -> Source:
 
 
 def path_of(name: str) -> Path:
-    """The path of a source's file or folder, checked: it exists, has the locked version, and its sha256 agrees.
+    """The path of a source's file or folder, checked: it exists, has the locked version, and its sha256 matches.
 
-    The hash is computed once per state of the file (size and time of change, remembered in `data/cache/verified.json`).
-    Raises SourceMissingError or SourceDamagedError, both CourseError, which name the command that mends it.
+    The hash is computed once per state of the file (size and time of change, recorded in `data/cache/verified.json`).
+    Raises SourceMissingError or SourceDamagedError, both CourseError, which name the command that fixes it.
     """
     row = source(name)
     path = root() / "data" / "packages" / row.path
     found = {item.version for item in _installed(row.package)}
     if row.version not in found:
-        problem = f"version {', '.join(sorted(found))} of it" if found else "no such package"
+        problem = f"version {', '.join(sorted(found))}" if found else "no such package"
         raise SourceMissingError(
-            f"{name} needs the carrier {row.package} {row.version}, and there is {problem} in data/packages. "
+            f"{name} needs the carrier {row.package} {row.version}, but data/packages has {problem}. "
             f"Install it with: {command('tl_helpers fetch --repair' if found else 'tl_helpers fetch')}"
         )
     files = _files(path, row.files)
     if not files:
         raise SourceMissingError(
             f"{name}: {row.package} is installed, but data/packages/{row.path} is gone. "
-            f"Mend it with: {command('tl_helpers fetch --repair')}"
+            f"Repair it with: {command('tl_helpers fetch --repair')}"
         )
     state = _state(path, files)
     if _verified().get(name) == [state, row.sha256]:
@@ -145,9 +145,9 @@ def path_of(name: str) -> Path:
     if (digest := sha256_of(path, row.files)) != row.sha256:
         raise SourceDamagedError(
             f"{name}: data/packages/{row.path} is damaged or was changed (sha256 {digest[:16]}…, expected "
-            f"{row.sha256[:16]}…). Mend it with: {command('tl_helpers fetch --repair')}"
+            f"{row.sha256[:16]}…). Repair it with: {command('tl_helpers fetch --repair')}"
         )
-    with contextlib.suppress(OSError):  # a read-only checkout works too, it only checks anew each time
+    with contextlib.suppress(OSError):  # a read-only checkout works too: it just checks again each time
         write_atomically(
             cache_dir() / "verified.json", json.dumps({**_verified(), name: [state, row.sha256]}, indent=1)
         )
@@ -155,7 +155,7 @@ def path_of(name: str) -> Path:
 
 
 def sha256_of(path: Path, patterns: tuple[str, ...] = ()) -> str:
-    """sha256 of a file; of a folder, that of the lines `relative name, space, sha256` of the files in sorted order."""
+    """sha256 of a file; for a folder, that of the lines `relative name, space, sha256` of its files in sorted order."""
     files = _files(path, patterns)
     if not patterns:
         return _file_digest(path)

@@ -41,12 +41,12 @@ def test_asked_again_it_is_left_as_it_is(written):
 
 
 def test_something_else_in_the_way_is_never_overwritten(written, tmp_path):
-    with pytest.raises(CourseError, match="holds something else"):
+    with pytest.raises(CourseError, match="contains something else"):
         data.as_folders("emoji-google", written, split_seed=2)
     (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(CourseError, match="holds something else"):
+    with pytest.raises(CourseError, match="contains something else"):
         data.as_folders("digits", tmp_path)
-    with pytest.raises(CourseError, match="holds something else"):
+    with pytest.raises(CourseError, match="contains something else"):
         data.as_folders("digits", tmp_path / "mine.txt")
     with pytest.raises(CourseError, match="no pictures"):
         data.as_folders("reuters-r8", tmp_path / "texts")

@@ -142,7 +142,7 @@ def test_a_picture_too_large_to_be_safe_is_named(tmp_path, monkeypatch):
 
 def test_an_unknown_background_is_told(tmp_path):
     half_clear().save(tmp_path / "a.png")
-    with pytest.raises(CourseError, match="'whitish' is no colour"):
+    with pytest.raises(CourseError, match="'whitish' is not a colour"):
         decode(tmp_path / "a.png", background="whitish")
 
 
@@ -183,5 +183,5 @@ def test_an_odd_header_and_numbers_beyond_sixteen_bits_are_named(tmp_path):
     Image.new("RGB", (8, 4)).save(tmp_path / "phone.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + entries + bytes(4))
     assert decode(tmp_path / "phone.jpg").shape == (3, 8, 4)
     Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(tmp_path / "wide.tiff")
-    with pytest.raises(CourseError, match=r"wide\.tiff holds whole numbers beyond 16 bits"):
+    with pytest.raises(CourseError, match=r"wide\.tiff contains whole numbers beyond 16 bits"):
         decode(tmp_path / "wide.tiff")

@@ -201,7 +201,7 @@ def test_labels_may_be_distributions_and_those_of_one_class_change_nothing():
 @pytest.mark.parametrize("wrong", [torch.ones(13, 3), torch.full((13, 4), 0.25)])
 def test_labels_that_are_no_distribution_are_explained(wrong):
     batches = DataLoader(TensorDataset(points().tensors[0], wrong), batch_size=5)
-    with pytest.raises(CourseError, match=r"\(batch, 3\) here, a row sums to 1"):
+    with pytest.raises(CourseError, match=r"\(batch, 3\) here, with rows summing to 1"):
         fit(linear(), batches, loader(), Settings(1), hardware=CPU)
 
 

@@ -111,7 +111,7 @@ def test_a_short_batch_counts_for_what_it_is():
         ({"dataset_sizes": {"train": 10, "val": 12}}, "dataset_sizes"),
         ({"dataloaders": {"train": None}}, "dataloaders needs the parts 'train' and 'val', found .'train'"),
         ({"dataset_sizes": {"train": 12}}, "dataset_sizes needs the parts"),
-        ({"dataloaders": dict.fromkeys(("train", "val"), DataLoader([]))}, "the part 'train' holds no sample"),
+        ({"dataloaders": dict.fromkeys(("train", "val"), DataLoader([]))}, "the part 'train' yields no sample"),
         ({"classes": ["cat"]}, "nothing to tell apart"),
         ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
     ],
@@ -139,5 +139,5 @@ def test_what_a_sampler_leaves_out_does_not_count_and_a_list_of_batches_will_do(
         parts, sizes = {"train": train, "val": plain}, {"train": size, "val": 12}
         model = tl.train_model("cpu", parts, sizes, list("abc"), nn.Linear(4, 3), epochs=1)
         assert not model.training
-    with pytest.raises(CourseError, match="holds 8 samples"):
+    with pytest.raises(CourseError, match="has 8 samples"):
         tl.train_model("cpu", {"train": some, "val": plain}, {"train": 12, "val": 12}, list("abc"), nn.Linear(4, 3))

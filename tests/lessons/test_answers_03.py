@@ -85,7 +85,7 @@ WRONG = [
     ("03.3", mirror(lambda batch: batch.flip(1)), "colours"),
     ("03.3", lambda batch, chosen: batch // 2, "left to right"),
     ("03.4", lambda z: z.mean(0).softmax(-1), "outvotes"),
-    ("03.4", lambda z: z.mean(0), "logits still"),
+    ("03.4", lambda z: z.mean(0), "still logits"),
     ("03.4", lambda z: z.softmax(-1).sum(0), "sums to 4"),
     ("03.4", lambda z: z.softmax(0).mean(0), "over the views"),
     ("03.4", lambda z: z.softmax(1).mean(0), "over the pictures"),

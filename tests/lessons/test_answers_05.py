@@ -100,14 +100,14 @@ RIGHT = [
     ("05.3", lambda a, b: partners()(a, b)),
 ]
 WRONG = [
-    ("05.1", lambda curve, goal: next(n for n in curve if curve[n] >= goal), "in no order"),
+    ("05.1", lambda curve, goal: next(n for n in curve if curve[n] >= goal), "in no particular order"),
     ("05.1", lambda curve, goal: max(curve), "the most labels"),
     ("05.1", lambda curve, goal: min(curve), "compare the accuracy"),
     ("05.1", lambda curve, goal: min(v for v in curve.values() if v >= goal), "an accuracy"),
     ("05.1", lambda curve, goal: min(n for n, v in curve.items() if v > goal), "`>=`"),
     ("05.1", lambda curve, goal: min(n for n, v in curve.items() if v >= goal), "ValueError"),
     ("05.1", lambda curve, goal: least(curve, goal) or 0, "None; yours is 0"),
-    ("05.1", gives_up_at_once, "None says that no number of labels reaches 0.85; here 5 labels do"),
+    ("05.1", gives_up_at_once, "None means that no number of labels reaches 0.85; here 5 labels do"),
     ("05.1", lambda curve, goal: least(curve, goal) if goal < 0.86 else None, "reaches 0.875"),
     ("05.2", lambda source, target, k: source, "return `target`"),
     ("05.2", lambda source, target, k: target, "nothing was copied"),
@@ -126,6 +126,6 @@ WRONG = [
     ("05.3", partners(of=lambda right: 1 - right.float().mean()), "miss"),
     ("05.3", one_half, "own half"),
     ("05.3", in_place, "copies"),
-    ("05.3", second_place, "instead of the second place"),
+    ("05.3", second_place, "instead of using the second place"),
     ("05.3", diagonal_of_zeros, "`-torch.inf`"),
 ]

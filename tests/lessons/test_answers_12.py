@@ -77,7 +77,7 @@ WRONG = [
     ("12.3", picked(torch.argmin, back=False), "**within**"),
     ("12.3", lambda p, own, c: torch.cdist(p, c).argmin(0), "another cluster"),
     ("12.3", picked(torch.argmax), "farthest"),
-    ("12.3", from_the_mean, "handed over"),
+    ("12.3", from_the_mean, "passed in"),
     ("12.3", lambda p, own, c: [0, 1, 2, 3], "first row"),
     ("12.3", lambda p, own, c: [5, 5, 5, 5], "should be the row"),
     ("12.4", shares(size=0), "size is missing"),

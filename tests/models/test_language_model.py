@@ -151,7 +151,7 @@ def test_word_vectors_put_words_of_like_company_together():
 
     assert likeness("cat", "dog") > 0.9 > likeness("cat", "saw")
     assert not vectors[:2].any()
-    with pytest.raises(CourseError, match="give no 60 directions"):
+    with pytest.raises(CourseError, match="can't give 60 directions"):
         ppmi_vectors(encode(pets, words, 50), words.get_vocab_size(), 60)
 
 

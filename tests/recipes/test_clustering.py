@@ -164,7 +164,7 @@ def test_an_empty_cluster_is_left_out_and_told(monkeypatch):
     rows = heaps()[0]
     monkeypatch.setattr("sklearn.mixture.GaussianMixture.predict", lambda self, rows: np.full(len(rows), 2))
     found = fit(rows, 4, "gmm")
-    assert found.k == 1 and found.sizes.tolist() == [60] and "3 of 4 clusters hold no row" in found.notes[0]
+    assert found.k == 1 and found.sizes.tolist() == [60] and "3 of 4 clusters are empty" in found.notes[0]
     assert (found.predict(rows) == 0).all()
 
 
@@ -173,13 +173,13 @@ def test_shapes_and_names_that_are_wrong():
         with pytest.raises(CourseError, match="features of shape"):
             prepare(wrong)
     rows = heaps()[0]
-    with pytest.raises(CourseError, match="there are kmeans, minibatch, gmm"):
+    with pytest.raises(CourseError, match="try one of kmeans, minibatch, gmm"):
         fit(rows, 2, "dbscan")
-    with pytest.raises(CourseError, match="there are full, tied"):
+    with pytest.raises(CourseError, match="try one of full, tied"):
         fit(rows, 2, "gmm", covariance="round")
     with pytest.raises(CourseError, match="components=50"):
         fit(np.zeros((100, 51)), 2, "gmm")
-    with pytest.raises(CourseError, match="there are pca, tsne"):
+    with pytest.raises(CourseError, match="try pca, tsne"):
         layout(rows, "som")
 
 
@@ -248,7 +248,7 @@ def test_a_k_that_cannot_be_tried_is_told():
     for ks, criterion in (([1, 2], "silhouette"), ([2, 9], "bic"), ([], "gap"), ([0, 1], "gap")):
         with pytest.raises(CourseError, match="compares k from"):
             choose_k(rows, ks, criterion)
-    with pytest.raises(CourseError, match="there are silhouette"):
+    with pytest.raises(CourseError, match="try one of silhouette"):
         choose_k(rows, [2], "elbow")
 
 

@@ -49,7 +49,7 @@ def test_concatenated_is_a_probe_on_three_copies():
 
 
 def test_features_of_two_widths_are_told():
-    with pytest.raises(CourseError, match="one width; found 8 and 5"):
+    with pytest.raises(CourseError, match="the same width; found 8 and 5"):
         fusion.pooled(SOURCE, (FEW[0][:, :5], FEW[1]))
 
 

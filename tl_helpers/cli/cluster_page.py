@@ -1,4 +1,4 @@
-"""The page that `cluster` writes: one HTML file with everything in it, without a script, to be mailed or put on a stick."""
+"""The page that `cluster` writes: one HTML file with everything in it and no scripts, to e-mail or put on a USB stick."""
 
 import base64
 import html
@@ -15,7 +15,7 @@ label{margin-right:.8rem;white-space:nowrap}blockquote{margin:.3rem 0;color:#444
 
 
 def page(title: str, facts: Sequence[str], metrics: dict, choice, map_: str, rows: list[dict], items) -> str:
-    """HTML of what was found: facts and measures, the curve of k, the map, each cluster's faces or words.
+    """HTML of what was found: facts and measures, the curve of k, the map, each cluster's pictures or words.
 
     `choice` is a Choice or None, `map_` an SVG whose dots have the classes c0, c1 …, `rows` come from `describe`, `items`
     is the ImageSet or TextSet that was clustered.
@@ -23,14 +23,14 @@ def page(title: str, facts: Sequence[str], metrics: dict, choice, map_: str, row
     esc = html.escape
     numbers = "".join(f"<tr><td>{esc(name)}</td><td>{value:.3f}</td></tr>" for name, value in metrics.items())
     ways = "".join(f'<input type="radio" name="c" id="s{c}"><label for="s{c}">{c}</label>' for c in range(len(rows)))
-    # a dot fades while another cluster is chosen: the style does it, so that the page needs no script
+    # a dot fades while another cluster is selected: CSS does that, so the page needs no script
     fade = "".join(f"#s{c}:checked~svg [class^=c]:not(.c{c}){{opacity:.06}}" for c in range(len(rows)))
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{esc(title)}</title><style>{STYLE}{fade}</style>',
         f"<h1>{esc(title)}</h1><p>{'<br>'.join(map(esc, facts))}</p>",
-        f"<h2>Against the labels, which were not used</h2><table>{numbers}</table>" if metrics else "",
+        f"<h2>Compared with the labels, which were not used</h2><table>{numbers}</table>" if metrics else "",
         f"<h2>How many clusters?</h2>{_curve(choice)}<pre>{esc(str(choice))}</pre>" if choice else "",
-        "<h2>The map</h2><p>Near is alike; far apart says little. Hold the mouse over a dot. Show one cluster:</p>"
+        "<h2>The map</h2><p>Near means alike; far apart says little. Hold the mouse over a dot. Show one cluster:</p>"
         f'<div><input type="radio" name="c" id="all" checked><label for="all">all</label>{ways}<br>{map_}</div>',
         *(_cluster(row, items) for row in rows),
     ]

@@ -10,22 +10,22 @@ from pathlib import Path
 from tl_helpers.cli.train import place
 from tl_helpers.errors import CourseError, count
 
-AT_ONCE = 32  # pictures or documents that are looked at together
+AT_ONCE = 32  # pictures or documents that are processed together
 
 
 def add(command: Callable) -> None:
-    """Its arguments and their help."""
-    predict = command("predict", run, "Name what is on pictures, or the class of texts, with a checkpoint of train.")
+    """The command's arguments and their help."""
+    predict = command("predict", run, "Name what pictures show, or the class of texts, with a checkpoint from train.")
     predict.add_argument(
-        "checkpoint", type=place, metavar="CHECKPOINT", help="the folder of a training, or model.safetensors in it"
+        "checkpoint", type=place, metavar="CHECKPOINT", help="the folder of a training run, or model.safetensors in it"
     )
-    text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; for a model of texts a .txt, a document a line, or none: then it reads stdin"
+    text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; for a model of texts a .txt with one document per line, or none to read stdin"
     predict.add_argument("files", type=place, nargs="*", metavar="FILE", help=text)
     predict.add_argument("--json", action="store_true", help="print one line of JSON per item, with all probabilities")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answer for each item. What can't be read is named on stderr after the others were answered."""
+    """Print an answer for each item. Items that can't be read are named on stderr after all the answers."""
     import torch
 
     from tl_helpers.data import encode, padded
@@ -39,20 +39,20 @@ def run(arguments: argparse.Namespace) -> int:
     files = arguments.files
     if reads and [file.suffix.lower() for file in files] not in ([], [".txt"]):
         raise CourseError(
-            f"{arguments.checkpoint} is a model of texts: give one .txt, a document a line, or the lines on stdin; found "
+            f"{arguments.checkpoint} is a model of texts: give one .txt, one text per line, or the lines on stdin; found "
             f"{' '.join(map(str, files))[:200]}."
         )
     if not reads and not files:
-        raise CourseError(f"{arguments.checkpoint} is a model of pictures: name their files.")
+        raise CourseError(f"{arguments.checkpoint} is a model of pictures: name the picture files.")
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
     items = _documents(*files, unread=unread) if reads else _pictures(files, state, unread)
-    types = reads and not files and sys.stdin.isatty()  # who types waits for an answer to each line
+    types = reads and not files and sys.stdin.isatty()  # someone typing waits for an answer to each line
     if types:
-        print("One text a line, please; Ctrl-D (Windows: Ctrl-Z and Enter) ends.", file=sys.stderr)
+        print("Type one text per line; Ctrl-D (Windows: Ctrl-Z and Enter) ends the input.", file=sys.stderr)
     if state.get("ended") == "interrupted":
         done = count(sum(row["phase"] != "probe" for row in state["history"]), "epoch")
-        print(f"This training was interrupted after {done}: its model answers, but is not done.", file=sys.stderr)
+        print(f"This training was interrupted after {done}: its model answers, but is unfinished.", file=sys.stderr)
     while chunk := dict(islice(items, 1 if types else AT_ONCE)):
         things = list(chunk.values())
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
@@ -69,9 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tuple]:
-    """(name, uint8 (3, size, size)) of each file that is a picture; of a folder, of those in it.
+    """(name, uint8 (3, size, size)) of each file that is a picture, and of each picture in a folder.
 
-    A picture goes the way of those it was trained on: first to the side that the set was kept in, then to the network's.
+    Each picture is treated as in training: resized first to the side that the set was kept in, then to the network's.
     """
     from tl_helpers.data import decode, fit_square
     from tl_helpers.data.folders import files_below
@@ -80,7 +80,7 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
     for file in files:
         if file.is_dir():
             inside = files_below(file)
-        else:  # Windows' shells leave it to us what *.png stands for
+        else:  # Windows' shells leave it to us to expand *.png
             inside = [file] if file.exists() else sorted(file.parent.glob(file.name)) or [file]
         if not inside:
             unread.append(f"{file} is a folder without a picture.")
@@ -93,9 +93,9 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
 
 
 def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line of the file, or of stdin, that holds a text."""
+    """(number, text) of each line of the file, or of stdin, that contains text."""
     try:
-        # bytes: the terminal's encoding is not the files'
+        # bytes: the terminal's encoding need not be the file's
         lines = file.read_bytes().splitlines() if file else sys.stdin.buffer
     except OSError as error:
         raise CourseError(f"{file} can't be read ({error.strerror}).") from error
@@ -111,4 +111,4 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
         else:
             unread.append(f"line {number} is empty")
     if not number:
-        unread.append("There is no document; expected one a line, as in `predict CHECKPOINT texts.txt`.")
+        unread.append("There is no document; expected one per line, as in `predict CHECKPOINT texts.txt`.")

@@ -1,4 +1,4 @@
-"""`train --search N`: settings chosen on validation before the training proper; the test set is looked at after it, once."""
+"""`train --search N`: choose settings on validation before training; the test set is looked at once, at the end."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ SPACE = {
 def choose(arguments: argparse.Namespace, given: dict, model, data, folder: Path, **fixed: Any) -> None:
     """Search with `arguments.search` trials, print a line for each, and put the best settings into `arguments`.
 
-    What the reader has `given` by name (--lr, --augment, --weight-decay) is not searched.
+    Settings that the reader has `given` by name (--lr, --augment, --weight-decay) are not searched.
     """
     from tl_helpers.recipes.search import Search, search
 
@@ -35,5 +35,5 @@ def choose(arguments: argparse.Namespace, given: dict, model, data, folder: Path
     vars(arguments).update(found.best.settings)
     whole = len(found.trials) * fixed["epochs"]
     print(
-        f"{found.spent} of {whole} epochs were trained. The best on validation, which flatters it: {found.best.settings}\n"
+        f"{found.spent} of {whole} epochs were trained. Best on validation, which flatters them: {found.best.settings}\n"
     )

@@ -1,4 +1,4 @@
-"""What `train` does differently with documents: an encoder instead of a backbone, tokens instead of pixels."""
+"""What `train` does differently for documents: an encoder instead of a backbone, tokens instead of pixels."""
 
 import argparse
 
@@ -10,7 +10,7 @@ ENCODERS = ("minilm", "bag", "cnn", "gru", "attention")
 def add_columns(command: argparse.ArgumentParser) -> None:
     """The options that name the columns of a file of texts."""
     for what in ("text", "label"):
-        text = f"of a file of texts; default: one called {what} or alike"
+        text = f"in a file of texts; default: one called {what} or similar"
         command.add_argument(f"--{what}-column", metavar="NAME", help=text)
 
 
@@ -26,7 +26,7 @@ def settle(arguments: argparse.Namespace) -> None:
 
 
 def encoder(arguments: argparse.Namespace, data):
-    """The encoder asked for; a small one with the 20,000 most frequent words of the training part as its vocabulary."""
+    """The requested encoder; a small one gets the 20,000 most frequent words of the training part as its vocabulary."""
     from tl_helpers.data import word_tokenizer
     from tl_helpers.models import load_text_encoder, text_encoder
 

@@ -16,57 +16,57 @@ from tl_helpers.errors import CourseError, count
 from tl_helpers.sources import command as typed
 
 FIGURES = ("accuracy", "balanced_accuracy", "f1")
-# What leaves the class of these as it is; of a folder of one's own nobody knows (a flipped letter is no letter). On elpv
-# nothing: what suits its cells cost four points in four epochs (data/results/elpv_recipes.json).
+# What leaves the class of these as it is; for a folder of your own nobody knows (a flipped letter is not a letter). None
+# for elpv: what suits its cells cost four points in four epochs (data/results/elpv_recipes.json).
 AUGMENT = {"emoji-google": "trivial", "emoji-twitter": "trivial", "digits": "shift"}
 
 
 def add(command: Callable) -> None:
-    """Its arguments and their help."""
-    train = command("train", run, "Train on pictures or texts; the same command goes on after an interruption.")
+    """The command's arguments and their help."""
+    train = command("train", run, "Train on pictures or texts; after an interruption, the same command continues.")
     sets = "emoji-google, emoji-twitter, elpv, digits, or a folder of your own: DIR/class/*.jpg, or train/ val/ test/ in it;"
-    sets += " texts: reuters-r8, reuters-r52, 20newsgroups, or a .csv, .tsv or .jsonl file with a column of texts and of labels"
+    sets += " texts: reuters-r8, reuters-r52, 20newsgroups, or a .csv, .tsv or .jsonl file with a column of texts and one of labels"
     train.add_argument("data", metavar="DATA", help=sets)
-    train.add_argument("--target", metavar="DATA", help="look at the test part of this set of the same classes as well")
+    train.add_argument("--target", metavar="DATA", help="also test on the test part of this set of the same classes")
     train.add_argument(
-        "--backbone", metavar="NAME", help=f"default: efficientnet_lite0; of {', '.join(texts.ENCODERS)}: minilm"
+        "--backbone", metavar="NAME", help=f"default: efficientnet_lite0; texts: minilm, of {', '.join(texts.ENCODERS)}"
     )
     recipes = ("probe", "fine-tune", "lp-ft", "scratch")
     train.add_argument(
-        "--recipe", choices=recipes, help="how to transfer; default: lp-ft, of small text encoders: scratch"
+        "--recipe", choices=recipes, help="how to transfer; default: lp-ft, for small text encoders: scratch"
     )
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
     train.add_argument(
-        "--epochs", type=whole_number(1), metavar="N", help="of training all layers; default: the budget's"
+        "--epochs", type=whole_number(1), metavar="N", help="for training all layers; default: the budget's"
     )
-    train.add_argument("--size", type=whole_number(8), metavar="N", help="pixels a side; default: the budget's")
+    train.add_argument("--size", type=whole_number(8), metavar="N", help="pixels per side; default: the budget's")
     train.add_argument(
-        "--max-tokens", type=whole_number(3), metavar="N", help="what documents are cut to; default: 128"
+        "--max-tokens", type=whole_number(3), metavar="N", help="the length documents are cut to; default: 128"
     )
     texts.add_columns(train)
-    text = "such as flip-crop or trivial+mixup (a wrong name lists all); default: one that suits the course's sets, else none"
+    text = "such as flip-crop or trivial+mixup (an unknown name lists all); default: one that suits the course's sets, else none"
     train.add_argument("--augment", metavar="NAME", help=text)
     text = "peak learning rate, or auto: the learning-rate finder's; default: the recipe's own"
-    rate = number(lambda value: 0 < value < math.inf, "rate above 0, such as 3e-4, nor auto")
+    rate = number(lambda value: 0 < value < math.inf, "rate above 0, such as 3e-4, or auto")
     train.add_argument("--lr", type=lambda said: said if said == "auto" else rate(said), metavar="RATE", help=text)
-    text = "keep a moving average of the weights that keeps this share of itself at each step, such as 0.99"
+    text = "keep a moving average of the weights; at each step it retains this share of itself, such as 0.99"
     share = number(lambda value: 0 < value < 1, "share between 0 and 1, such as 0.99")
     train.add_argument("--ema", type=share, metavar="SHARE", help=text)
     decay = number(lambda value: 0 <= value < math.inf, "number of 0 or more, such as 0.01")
     train.add_argument("--weight-decay", type=decay, metavar="DECAY", help="default: 0.01")
-    text = "first try N settings of rate, weight decay and augmentation on validation, leaving the worse ones early"
+    text = "first try N settings of rate, weight decay and augmentation on validation, stopping the worse ones early"
     train.add_argument("--search", type=whole_number(1), metavar="N", help=text)
     train.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="of the head and the order; default: 0"
+        "--seed", type=whole_number(0), default=0, metavar="N", help="for the head and the order; default: 0"
     )
     train.add_argument(
         "--split-seed", type=whole_number(0), default=0, metavar="N", help="draws the test set; default: 0"
     )
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures or rows that can't be read")
     train.add_argument(
-        "--out", type=place, metavar="DIR", help="for checkpoints; default: one in runs/ named by the rest"
+        "--out", type=place, metavar="DIR", help="for checkpoints; default: one in runs/ named after the rest"
     )
-    train.add_argument("--json", action="store_true", help="print the figures once more as JSON, on the last line")
+    train.add_argument("--json", action="store_true", help="print the results again as JSON, on the last line")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,14 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.backbone, arguments.recipe = arguments.backbone or "efficientnet_lite0", arguments.recipe or "lp-ft"
     size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
     arguments.augment = arguments.augment or AUGMENT.get(arguments.data, "none")
-    augmentation_parts(arguments.augment, size)  # a wrong name is told now, not after the probe
+    augmentation_parts(arguments.augment, size)  # report a wrong name now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
     data, target = _sets(arguments)
     seed_everything(arguments.seed)
     backbone = texts.encoder(arguments, data) if reads else _backbone(arguments)
     model = attach_head(backbone, heads.linear(len(data.classes)))
-    folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing was refused so far
+    folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing has been refused
     changed = "as searched" if arguments.search else arguments.augment
     at = f"at {size} {'tokens' if reads else 'px'}"
     if arguments.recipe != "probe":
@@ -110,18 +110,18 @@ def run(arguments: argparse.Namespace) -> int:
     if result.ended == "interrupted":
         raise KeyboardInterrupt
     if not trained and arguments.recipe != "probe":
-        print("This training was finished already. What it gave:")
+        print("This training had finished already. Its results:")
     return _look_once(arguments, model, data, target, result, hardware)
 
 
 def _refuse_what_has_no_effect(arguments: argparse.Namespace, reads: bool) -> None:
-    """CourseError for options that this training would pass over."""
+    """CourseError for options that this training would ignore."""
     why = {}
     if arguments.recipe == "probe":  # a logistic regression on features that are computed once
         options = ("epochs", "lr", "ema", "weight_decay", "augment", "search")
-        why |= dict.fromkeys(options, "a probe trains no epochs, its head is a logistic regression on kept features")
+        why |= dict.fromkeys(options, "a probe has no epochs: its head is a logistic regression on stored features")
     if not reads:
-        why |= dict.fromkeys(("max_tokens", "text_column", "label_column"), f"{arguments.data} is no set of texts")
+        why |= dict.fromkeys(("max_tokens", "text_column", "label_column"), f"{arguments.data} is not a set of texts")
     elif arguments.search and arguments.lr and arguments.weight_decay is not None:
         why["search"] = "rate and weight decay are given, and texts have no augmentation"
     if arguments.search and all(vars(arguments)[name] is not None for name in SPACE):
@@ -132,7 +132,7 @@ def _refuse_what_has_no_effect(arguments: argparse.Namespace, reads: bool) -> No
 
 
 def _sets(arguments: argparse.Namespace):
-    """The set, and the target of the same classes or None."""
+    """The set, and the target with the same classes, or None."""
     from tl_helpers.data import load
 
     reading = {key: vars(arguments)[key] for key in ("split_seed", "skip_bad", "text_column", "label_column")}
@@ -163,13 +163,13 @@ def _thing(items) -> str:
 
 
 def told(items) -> str:
-    """A set in one line: its name, how many of what, and of how many classes."""
+    """A set in one line: its name, how many items of which kind it has, and in how many classes."""
     classes = f" of {len(items.classes)} classes" if len(items.classes) > 1 else ""
     return f"{items.name}: {count(len(items), _thing(items))}{classes}"
 
 
 def _look_once(arguments, model, data, target, result, hardware) -> int:
-    """The test set, and the target's, at the very end: print the figures."""
+    """Look at the test set, and the target's, at the very end, and print the results."""
     import torch
 
     from tl_helpers.recipes.evaluate import evaluate
@@ -178,18 +178,18 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
     reports = {part: evaluate(model, look, hardware=hardware) for part, look in looks.items()}
     figures = {part: report.figures for part, report in reports.items()}
     figures["val"] = {name: result.val[name] for name in FIGURES} | {"n": len(data.val)}
-    # of a training that went on after a stop, the epochs before the stop count too
+    # if a training went on after a stop, the epochs before the stop count too
     seconds = max(result.seconds, sum(row["seconds"] for row in result.history))
     gpu = torch.cuda.max_memory_allocated() if hardware.device.type == "cuda" else 0
     figures |= {"seconds": round(seconds, 2), "peak_memory_mb": round((gpu or _peak_memory()) / 2**20)}
     figures["checkpoint"] = str(result.checkpoint)
     for part, report in reports.items():
-        chance = report.labels.bincount().max().item() / report.n  # of who always names the largest class
+        chance = report.labels.bincount().max().item() / report.n  # for always naming the largest class
         print(
             f"\n{part}: {count(report.n, _thing(report.images))} of {report.images.name} (the largest class alone: {chance:.3f})"
         )
         print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
-        # Agresti and Coull (1998): an error also where all is right
+        # Agresti and Coull (1998): an error even if all are right
         share = (report.accuracy * report.n + 2) / (report.n + 4)
         luck = 2 * (share * (1 - share) / (report.n + 4)) ** 0.5
         print(
@@ -197,14 +197,14 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
         )
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     items = "YOUR_PICTURES" if hasattr(data, "images") else "YOUR_TEXTS.txt"
-    print(f"To ask it: {typed('tl_helpers predict')} {shlex.quote(str(result.checkpoint))} {items}")
+    print(f"To use it: {typed('tl_helpers predict')} {shlex.quote(str(result.checkpoint))} {items}")
     if arguments.json:
         print(json.dumps(figures))
     return 0
 
 
 def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> Path:
-    """The folder of this training, made; by default named by all that makes it this training and no other."""
+    """Make the folder of this training; its default name has all that sets this training apart from any other."""
     probes = arguments.recipe == "probe"  # no epochs, no augmentation
     what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget]
     what += [] if probes else [arguments.augment]
@@ -226,7 +226,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
 
 
 def _peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
+    """The most memory that this process has used, in bytes."""
     if sys.platform == "win32":
         import psutil
 
@@ -237,12 +237,12 @@ def _peak_memory() -> int:
 
 
 def place(text: str) -> Path:
-    """A path for argparse; the shell leaves the ~ of --out=~/runs to us."""
+    """A path for argparse; the shell leaves it to us to expand the ~ of --out=~/runs."""
     return Path(text).expanduser()
 
 
 def number(fits: Callable[[float], bool], told: str) -> Callable[[str], float]:
-    """A type for argparse: a number that fits."""
+    """A type for argparse: a number for which `fits` is true."""
 
     def parsed(text: str) -> float:
         try:
@@ -250,7 +250,7 @@ def number(fits: Callable[[float], bool], told: str) -> Callable[[str], float]:
                 return value
         except ValueError:
             pass
-        raise argparse.ArgumentTypeError(f"{text!r} is no {told}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {told}")
 
     return parsed
 

@@ -1,4 +1,4 @@
-"""Batches of a set: order and augmentation are a function of (seed, epoch), however many workers make them."""
+"""Batches of a set: order and augmentation depend on (seed, epoch) only, however many workers make them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Passes:
-    """Batches of `batch_size` out of `n` items. Each pass is an epoch, counted on from 0."""
+    """Batches of `batch_size` out of `n` items. Each pass is one epoch, counted from 0."""
 
     n: int
     batch_size: int
@@ -27,19 +27,19 @@ class Passes:
         return -(-self.n // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch's: its order, and what else is drawn anew."""
+        """Make the next pass this epoch's, in its order and in whatever else is drawn anew."""
         self._epoch = epoch
 
 
 class Batches(Passes):
     """Iterable of (inputs uint8 (b, C, size, size), labels int64 (b,), weights float32 (b,)).
 
-    augment: a transform from one uint8 picture to another of `size` (see `augmentation`), called for each picture, with
-    fresh random numbers; None: pictures are only brought to size, once. shuffle: a new order each epoch, and a last batch
-    of one joins the batch before it, for a batch norm that learns has no spread of one sample.
-    Each pass is an epoch of its own, counted on from 0; `set_epoch(e)` says which comes next, so that a training resumed at
-    epoch e sees what one never stopped would see. The caller's random numbers are left as they were.
-    workers: processes that prepare batches (0: none, the right choice in a notebook); they change nothing but the speed.
+    augment: a transform from one uint8 picture to another of `size` (see `augmentation`), called for each picture with
+    fresh random numbers; None: pictures are only resized, once. shuffle: a new order each epoch; a last batch of one item
+    joins the batch before it, because a batch norm in training can't estimate a spread from one sample.
+    Each pass is one epoch, counted from 0; `set_epoch(e)` says which comes next, so that training resumed at epoch e
+    sees what an uninterrupted run would have seen. The caller's random state is left as it was.
+    workers: processes that prepare batches (0: none, the right choice in a notebook); they affect only the speed.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Batches(Passes):
     ) -> None:
         if batch_size < 1 or size < 1 or workers < 0 or seed < 0:
             raise CourseError(
-                f"batch_size and size have to be 1 or more, workers and seed 0 or more; found batch_size={batch_size}, "
+                f"batch_size and size have to be at least 1, workers and seed at least 0; found batch_size={batch_size}, "
                 f"size={size}, workers={workers}, seed={seed}."
             )
         if not len(image_set):
@@ -79,10 +79,10 @@ class Batches(Passes):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of all that decides what the batches hold: pictures, weights, order, size and augmentation."""
+        """sha256 (hex) of everything that determines the batches: pictures, weights, order, size and augmentation."""
         what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
         what += (self._maker.weights.tolist(),)
-        if self._maker.augment is not None:  # two functions may say the same of themselves, and do another thing
+        if self._maker.augment is not None:  # two functions may have the same repr and do different things
             what += (self._maker._augmented(self._maker.images[torch.arange(min(2, self.n))], 0).tolist(),)
         return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last)).encode()).hexdigest()
 
@@ -95,12 +95,12 @@ class Batches(Passes):
             yield tuple(tensor.pin_memory() for tensor in batch) if self.pin_memory else batch
 
     def _keys(self) -> Iterator[tuple[int, int, Tensor]]:
-        """(epoch, batch, positions) of this pass: all that a worker has to know."""
+        """(epoch, batch, positions) of this pass: all that a worker needs to know."""
         epoch, self._epoch = self._epoch, self._epoch + 1
         order = torch.arange(len(self.image_set))
         if self.shuffle:
             order = torch.randperm(len(order), generator=torch.Generator().manual_seed(derived_seed(self.seed, epoch)))
-        parts = list(order[: self.n].split(self.batch_size)) if self.n else []  # torch cuts nothing into one empty part
+        parts = list(order[: self.n].split(self.batch_size)) if self.n else []  # torch splits 0 items into 1 empty part
         if self._joins:
             parts[-2:] = [torch.cat(parts[-2:])]
         for batch, positions in enumerate(parts):
@@ -114,12 +114,12 @@ class Batches(Passes):
             num_workers=workers,
             pin_memory=self.pin_memory,
             persistent_workers=True,
-            generator=torch.Generator(),  # its own: the loader would draw its base seed from the caller's
+            generator=torch.Generator(),  # its own: otherwise the loader draws its base seed from the caller's
         )
 
 
 class _Keys:
-    """A sampler whose items are `_keys`: an epoch's own seeds travel with each batch."""
+    """A sampler that yields `_keys`: each batch carries the numbers from which its seed is derived."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -132,7 +132,7 @@ class _Keys:
 
 
 class _Maker:
-    """Makes one finished batch from its key; has no state that changes, so it may live in any process."""
+    """Makes one finished batch from its key; it has no mutable state, so it may live in any process."""
 
     def __init__(self, image_set: ImageSet, size: int, augment: v2.Transform | None, seed: int) -> None:
         self.size, self.augment, self.seed = size, augment, seed
@@ -156,8 +156,8 @@ class _Maker:
             augmented = torch.stack([self.augment(image) for image in images])
         if augmented.dtype != torch.uint8 or augmented.shape[-2:] != (self.size, self.size):
             raise CourseError(
-                f"augment has to give uint8 pictures of {self.size}x{self.size}; found {augmented.dtype} "
-                f"{tuple(augmented.shape[1:])}. Normalisation belongs to the backbone; the size to both."
+                f"augment has to return uint8 pictures of {self.size}x{self.size}; found {augmented.dtype} "
+                f"{tuple(augmented.shape[1:])}. Give augment the batches' size; normalisation belongs to the backbone."
             )
         return augmented
 

@@ -1,7 +1,7 @@
 """Cloze questions in the form of the Children's Book Test (Hill et al., 2016), made from old tales.
 
-Twenty sentences are the context; in the twenty-first, the query, one word is missing; ten words of its class that stand in the
-context are offered. No tagger is at hand, so a word has one class in all of the tales, found by its company: `word_classes`.
+Twenty sentences are the context; in the twenty-first, the query, one word is missing, and ten words of its class from the
+context are offered. With no tagger, a word has one class in all of the tales, inferred from its company: `word_classes`.
 """
 
 import collections
@@ -21,7 +21,7 @@ from tl_helpers.errors import CourseError
 KINDS = ("noun", "verb", "preposition")
 CLUES = ("count", "sentences", "since last", "since first", "left", "right", "window", "bag")
 BLANK, SENTENCES, CANDIDATES, FOLDS = "_____", 20, 10, 5
-# five tales stand quoted and may be modern translations: see data/README.md
+# these five tales are in quotes in the file and may be modern translations: see data/README.md
 LEFT_ALONE = (
     "Herr Korbes",
     "Pack of Scoundrels",
@@ -45,7 +45,7 @@ class Tale:
 class Question:
     """`context`: 20 sentences; `query`: the next one, BLANK at place `blank`; `answer` is `candidates[label]`.
 
-    Words of context and query stand as printed; answer and candidates are lower case. `story` is the tale's number.
+    Words of context and query are as printed; answer and candidates are in lower case. `story` is the tale's number.
     """
 
     story: int
@@ -63,7 +63,7 @@ class Question:
         return self.query.index(BLANK)
 
     def places(self) -> list[tuple[int, int, int]]:
-        """(candidate, sentence 0..19, word) of each place in the context where a candidate stands, in order of reading."""
+        """(candidate, sentence 0..19, word) of each place in the context where a candidate occurs, in reading order."""
         number = {word: k for k, word in enumerate(self.candidates)}
         words = ((s, w, word.lower()) for s, sentence in enumerate(self.context) for w, word in enumerate(sentence))
         return [(number[word], s, w) for s, w, word in words if word in number]
@@ -97,18 +97,18 @@ class ClozeSet:
         return hashlib.sha256(repr(self.questions).encode()).hexdigest()
 
     def subset(self, indices, role: str | None = None) -> "ClozeSet":
-        """The questions at these places."""
+        """The questions at these positions."""
         return replace(self, questions=tuple(self.questions[i] for i in indices), role=role or self.role)
 
     def fold(self, k: int) -> tuple["ClozeSet", "ClozeSet", "ClozeSet"]:
-        """(train, val, test) of fold `k` in 0..4: a tale stands in one of the three, and in `test` of one fold only.
+        """(train, val, test) of fold `k` in 0..4: a tale is in one of the three, and in `test` of one fold only.
 
-        A tale stands on the same side whatever is asked; a tale too short for a question about a noun only teaches. Folds
-        hold about as many of these each (GroupKFold). Validation is a sixth of what is not test.
+        A tale is on the same side for every kind of word; one too short for a question about a noun is always in train.
+        Folds contain about equally many noun questions (GroupKFold). Validation is a sixth of what is not test.
         """
         if self.role != "all" or not 0 <= k < FOLDS:
             raise CourseError(
-                f"Folds are 0 to {FOLDS - 1}, of a whole set; asked for fold {k} of the {self.role} part."
+                f"Folds are 0 to {FOLDS - 1}, and only of a whole set; found fold {k} of the {self.role} part."
             )
         tales = load_cloze("noun").stories
         rest, test = list(GroupKFold(FOLDS).split(tales, groups=tales))[k]
@@ -119,7 +119,7 @@ class ClozeSet:
 
 @functools.cache
 def load_tales() -> tuple[Tale, ...]:
-    """52 tales: 49 by the brothers Grimm, 3 by Andersen, in the files' order, five left alone (`LEFT_ALONE`)."""
+    """52 tales, 49 by the Brothers Grimm and 3 by Andersen, in the files' order, without the five in `LEFT_ALONE`."""
     found = []
     for name, title, content in (("grimm-tales", 1, 3), ("andersen", 0, 1)):
         rows = sources.path_of(name).read_bytes().decode("utf-8").split("\n")[3:]
@@ -137,13 +137,14 @@ def _lists() -> dict[str, frozenset[str]]:
 
 @functools.cache
 def word_classes() -> dict[str, str]:
-    """The class of each word (lower case) of the tales that has one: noun, verb or preposition.
+    """The class (noun, verb or preposition) of each word of the tales, in lower case, that has one.
 
-    Prepositions are a closed list. A noun stands right after a determiner and before a mark or a function word ("the king,"),
-    a verb after a pronoun, a modal or "to" ("he knew"): at least twice, and three times as often as the other way.
-    Irregular pasts and words in -ed are verbs. Names (capitals within a sentence), words in -ly, and listed adjectives and
-    adverbs have no class. Read by hand, 100 of 100 noun questions asked for a noun and 100 of 100 verb questions for a verb
-    form (98 before reflexives were listed). Prepositions are meant by form: "up" in "woke up" and "to" in "to go" count.
+    Prepositions are a closed list. A noun comes right after a determiner and before a punctuation mark or function word
+    ("the king,"), a verb after a pronoun, a modal or "to" ("he knew"): at least twice, and three times as often as the
+    other way. Irregular pasts and words in -ed are verbs. Names (capitals within a sentence), words in -ly, and listed
+    adjectives and adverbs have no class. Checked by hand, 100 of 100 noun questions asked for a noun, 100 of 100 verb
+    questions for a verb form (98 before reflexives were listed). Prepositions go by form: the "up" of "woke up" counts, as
+    does the "to" of "to go".
     """
     lists, seen = _lists(), collections.defaultdict(collections.Counter)
     function, verb_after = lists["function"] | lists["prepositions"], lists["pronouns"] | lists["modals"]
@@ -181,14 +182,14 @@ def _word_class(word: str, seen: dict[str, int]) -> str | None:
 
 @functools.cache
 def load_cloze(kind: str = "noun", seed: int = 0) -> ClozeSet:
-    """Every sentence of every tale that has 20 before it, with one word of class `kind` taken out, where it can be asked.
+    """Every sentence of every tale that has 20 before it, with one word of class `kind` taken out, where that is possible.
 
-    It can where a word of that class stands in the query once and in the context too, with nine others of its class there.
-    Which word is asked for and which nine are offered besides follows from (kind, seed). A refrain, whose query stands word
-    for word in its context, is no question and is left out.
+    It is possible where a word of that class occurs once in the query and also in the context, along with nine others of its
+    class. (kind, seed) determines which word is asked for and which nine others are offered. A refrain, whose query occurs
+    word for word in its context, is not a question and is left out.
     """
     if kind not in KINDS:
-        raise CourseError(f"There are questions for {', '.join(KINDS)}; found {kind!r}.")
+        raise CourseError(f"The kinds of question are {', '.join(KINDS)}; found {kind!r}.")
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     classes, questions = word_classes(), []
     for story, tale in enumerate(load_tales()):
@@ -211,11 +212,11 @@ def load_cloze(kind: str = "noun", seed: int = 0) -> ClozeSet:
 
 
 def clues(question: Question, window: int = 5) -> np.ndarray:
-    """(10, 8) float64: a row a candidate, a column a clue, in the order of `CLUES`.
+    """(10, 8) float64: one row per candidate, one column per clue, in the order of `CLUES`.
 
-    How often it stands in the context and in how many sentences; how many sentences ago last and first; how often the same
-    word stands to its left (right) as to the blank's; the best overlap with the query, rare words counting more, of
-    `window` words either side of it (Richardson et al., 2013: sliding window); cosine of the query with all its sentences.
+    How often it occurs in the context and in how many sentences; how many sentences ago last and first; how often its left
+    (right) neighbour is the same word as the blank's; the best overlap of `window` words on either side with the query,
+    rare words counting more (Richardson et al., 2013: sliding window); cosine of the query with all its sentences.
     """
     context = [[word.lower() for word in sentence] for sentence in question.context]
     query, blank = ["", *(word.lower() for word in question.query), ""], question.blank + 1

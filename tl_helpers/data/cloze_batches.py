@@ -20,10 +20,11 @@ PAD, UNKNOWN = 0, 1
 
 
 def words_encoder(train: ClozeSet, size: int = 4000) -> tuple[Encoder, int]:
-    """An encoder to whole words, lower case, and how many it knows: the most frequent of the training contexts.
+    """An encoder to lower-case whole words, the most frequent of the training contexts, and the size of its vocabulary.
 
-    It gives {"context", "candidate", "distance": int64 (t,), "query": int64 (q,), "blank": int64 ()}. 0 is padding, 1 an unknown
-    word, 2 the blank. A word's `candidate` is 1..10 where it is one, else 0, its `distance` 20..1 sentences before the query.
+    It returns {"context", "candidate", "distance": int64 (t,), "query": int64 (q,), "blank": int64 ()}. 0 is padding, 1 an
+    unknown word, 2 the blank. A word's `candidate` is 1..10 if it is one, else 0; its `distance` is 20..1 sentences before
+    the query.
     """
     counts = collections.Counter(w.lower() for q in train.questions for s in q.context for w in s)
     number = {word: k for k, (word, _) in enumerate(counts.most_common(size - 3), 3)} | {BLANK: 2}
@@ -41,16 +42,16 @@ def words_encoder(train: ClozeSet, size: int = 4000) -> tuple[Encoder, int]:
 
 
 def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: int = 96) -> Encoder:
-    """An encoder to BERT's word pieces: the context in chunks of whole sentences, and beside each chunk the query.
+    """An encoder to BERT's word pieces: the context in chunks of whole sentences, each next to the query.
 
-    It gives {"input_ids", "candidate", "distance": int64 (c, t), "blank": int64 ()}: c chunks of at most `max_pieces`,
-    `[CLS] query with [MASK] [SEP] chunk [SEP]`. A candidate is marked at its first piece. Of a longer query the pieces about
-    the blank are kept, of a sentence longer than a chunk its beginning.
+    It returns {"input_ids", "candidate", "distance": int64 (c, t), "blank": int64 ()}: c chunks of at most `max_pieces`,
+    `[CLS] query with [MASK] [SEP] chunk [SEP]`. A candidate is marked at its first piece. Of a query that is too long, the
+    pieces around the blank are kept; of a sentence longer than a chunk, its beginning.
     """
     cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
     pieces = _word_pieces(tokenizer)
     if max_pieces < longest_query + 8:
-        raise CourseError(f"{max_pieces} pieces leave no room for a chunk beside a query of up to {longest_query}.")
+        raise CourseError(f"{max_pieces} pieces leave no room for a chunk next to a query of up to {longest_query}.")
 
     def encode(question: Question) -> dict[str, Tensor]:
         query = [cls, *_query(question, pieces, mask, longest_query), sep]
@@ -74,10 +75,10 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
 
 
 def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: int = 96) -> Encoder:
-    """An encoder to BERT's word pieces for a `WordGuesser`: the query, its blank a [MASK], and what stands before it.
+    """An encoder to BERT's word pieces for a `WordGuesser`: the query, its blank a [MASK], and the text before it.
 
-    It gives {"input_ids": int64 (t,), "offered": int64 (10,)}: `[CLS] end of the context, query with [MASK] [SEP]`, at most
-    `max_pieces`, and the first piece of each candidate. A longer query is cut as by `pieces_encoder`.
+    It returns {"input_ids": int64 (t,), "offered": int64 (10,)}: `[CLS] end of the context, query with [MASK] [SEP]`, at
+    most `max_pieces`, and the first piece of each candidate. A query that is too long is cut as in `pieces_encoder`.
     """
     cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
     pieces = _word_pieces(tokenizer)
@@ -98,7 +99,7 @@ def _word_pieces(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
 
 
 def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, longest: int) -> list[int]:
-    """The query's pieces with `mask` at the blank; of more than `longest` those about the blank."""
+    """The query's pieces with `mask` at the blank; if there are more than `longest`, those around the blank."""
     before, after = (
         [piece for word in part for piece in pieces(word)]
         for part in (question.query[: question.blank], question.query[question.blank + 1 :])
@@ -108,10 +109,10 @@ def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, lo
 
 
 class MaskedBatches(Passes):
-    """Tales with words hidden, for `fit` of a `WordGuesser`: ({"input_ids": int64 (b, t)}, labels int64 (b * masks,), weights).
+    """Tales with hidden words, to `fit` a `WordGuesser` on: ({"input_ids": int64 (b, t)}, labels int64 (b * masks,), weights).
 
-    A row is so many words and punctuation marks of a tale; in each epoch, by (seed, epoch), it begins elsewhere and other words
-    are hidden. A hidden word is one [MASK], however many pieces it has, and its label is the first of them.
+    A row is `words` words and punctuation marks of a tale; (seed, epoch) determines where rows begin and which words are
+    hidden. A hidden word becomes one [MASK], however many pieces it has, and its label is the first of them.
     """
 
     role = "train"
@@ -122,8 +123,8 @@ class MaskedBatches(Passes):
         self.n = sum(len(tale) // words for tale in self.tales)
         if not self.n or not 0 < masks <= words // 2:
             raise CourseError(
-                f"Hiding {masks} words in each {words} takes tales of {words} words or more, and half of these left to read; "
-                f"found {self.n} such rows: take fewer masks, or shorter rows."
+                f"Hiding {masks} of every {words} words needs tales of at least {words} words, and half of them left to "
+                f"read; found {self.n} such rows. Try fewer masks, or shorter rows."
             )
         self._pieces = _word_pieces(tokenizer)
         self._marks = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
@@ -152,9 +153,9 @@ class MaskedBatches(Passes):
 
 
 class RowBatches(Passes):
-    """Batches for `fit` of rows that are encoded already: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights).
+    """Batches of rows that are already encoded, for `fit`: (dict of tensors (b, …) padded with 0, labels int64 (b,), weights).
 
-    Unshuffled batches keep the order of the rows; shuffled ones follow from (seed, epoch).
+    Unshuffled batches keep the order of the rows; shuffled ones are determined by (seed, epoch).
     """
 
     def __init__(self, rows: list[dict[str, Tensor]], labels, role: str, *, batch_size=16, shuffle=False, seed=0):
@@ -165,7 +166,7 @@ class RowBatches(Passes):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of what is read, as it is encoded, and of its order."""
+        """sha256 (hex) of the rows as they are encoded, and of their order."""
         found = hashlib.sha256(repr((self.batch_size, self.shuffle, self.seed, self.labels.tolist())).encode())
         for row in self.rows:
             for key, tensor in row.items():
@@ -184,14 +185,14 @@ class RowBatches(Passes):
 
 
 class ClozeBatches(RowBatches):
-    """Batches of cloze questions, each encoded once: by `words_encoder`, `pieces_encoder`, or a look-up of states kept before."""
+    """Batches of cloze questions, each encoded once: by `words_encoder`, `pieces_encoder`, or a look-up of stored states."""
 
     def __init__(self, cloze: ClozeSet, encode: Encoder, **how) -> None:
         super().__init__(list(map(encode, cloze.questions)), cloze.labels, cloze.role, **how)
 
 
 def pad(tensors: list[Tensor]) -> Tensor:
-    """Tensors of equal rank stacked, each dimension as long as the longest, the rest 0."""
+    """Stack tensors of equal rank, each dimension as long as the longest, and fill the rest with 0."""
     shape = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]
     stacked = tensors[0].new_zeros(len(tensors), *shape)
     for row, tensor in zip(stacked, tensors, strict=True):

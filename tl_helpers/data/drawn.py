@@ -1,6 +1,6 @@
-"""Characters drawn on the spot in many fonts and distortions: a source to pretrain on, as large as one likes.
+"""Characters drawn on the spot in many fonts and distortions: a source to pretrain on, as large as you like.
 
-The fonts are those that matplotlib carries (DejaVu, STIX, Computer Modern: free licences), so nothing is fetched.
+The fonts are those that come with matplotlib (DejaVu, STIX, Computer Modern: free licences), so nothing is downloaded.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError
 
 DIGITS = "0123456789"
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"  # small ones that are no mere copies (EMNIST's balanced classes)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"  # small ones that are not mere copies (EMNIST's balanced classes)
 FONTS = (
     *(f"DejaVu{face}" for face in ("Sans", "Sans-Bold", "Sans-Oblique", "Sans-BoldOblique")),
     *(f"DejaVuSansMono{face}" for face in ("", "-Bold", "-Oblique", "-BoldOblique")),
@@ -27,7 +27,7 @@ FONTS = (
     *(f"STIXGeneral{face}" for face in ("", "Bol", "Italic", "BolIta")),
     *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10", "cmmi10"),
 )
-SHEET = 32  # pixels a side on which a character is drawn; then the ink of each block is averaged, as for UCI's digits
+SHEET = 32  # pixels per side to draw a character on; the ink of each block is then averaged, as for UCI's digits
 
 
 def drawn_characters(
@@ -41,19 +41,19 @@ def drawn_characters(
 ) -> ImageSet:
     """`n` characters, white on black, each in a random font, slanted, turned, stretched, bent, thinned or thickened.
 
-    The set is a function of (n, seed, characters, size, distortion) alone, and has a split from ten pictures a class on. Classes come in turn, so their counts
-    differ by one at most. Each picture is drawn on 32x32 pixels, and the ink of each block is averaged: with 4x4 blocks,
-    `size=8`, that is how UCI's handwritten digits were made (Kaynak 1995). Fonts are the groups: validation and test
-    show fonts that training never saw, if of families that it did.
+    The set depends on (n, seed, characters, size, distortion) only, and has a split if it has ten pictures per class or
+    more. Classes take turns, so their counts differ by at most one. Each picture is drawn on 32x32 pixels, and the ink of
+    each block is averaged: with 4x4 blocks, `size=8`, that is how UCI's handwritten digits were made (Kaynak 1995). Fonts
+    are the groups: validation and test show fonts that training never saw, though of families that it did.
 
     Args:
-        size: pixels a side, 8, 16 or 32. distortion: 0 for fonts as they are, 1 for about as much as handwriting has.
+        size: pixels per side, 8, 16 or 32. distortion: 0 for fonts as they are, 1 for about as much as handwriting has.
 
     Returns:
-        ImageSet of role "all": uint8 (n, 1, size, size), one class a character, groups = number of the font.
+        ImageSet of role "all": uint8 (n, 1, size, size), one class per character, groups = number of the font.
 
     Raises:
-        CourseError: no pictures, an unreadable size or distortion, a character twice or in none of the fonts.
+        CourseError: no pictures, a size or distortion that is not offered, a character given twice or missing from a font.
     """
     _check(n, seed, characters, size, distortion)
     draw = torch.Generator().manual_seed(seed)
@@ -79,7 +79,7 @@ def drawn_characters(
 
 def load_drawn(name: str, split_seed: int = 0) -> ImageSet:
     """4,000 "drawn-digits" (ten classes, as handwritten ones have) or "drawn-characters" (47), 16x16; the same for every
-    `split_seed`, which only deals the fonts out anew."""
+    `split_seed`, which only changes how the fonts are split."""
     drawn = drawn_characters(4000, characters=DIGITS if name == "drawn-digits" else DIGITS + LETTERS, name=name)
     return replace(drawn, split=_split(drawn.labels, drawn.groups, split_seed))
 
@@ -95,10 +95,10 @@ def _glyph(font: str, character: str) -> Tensor:
     typeface = ImageFont.truetype(path, 4 * SHEET, layout_engine=ImageFont.Layout.BASIC)
     left, top, right, bottom = typeface.getbbox(character)
     if right <= left or bottom <= top:
-        raise CourseError(f"{character!r} leaves no ink in {font}. Characters to draw are letters, digits and signs.")
+        raise CourseError(f"{character!r} leaves no ink in {font}. Use letters, digits and punctuation or other signs.")
     missing = typeface.getmask("\uffff")  # what is drawn for a character that the font does not have
     if bytes(typeface.getmask(character)) == bytes(missing):
-        raise CourseError(f"The font {font} has no {character!r}. Characters that all fonts have are those of ASCII.")
+        raise CourseError(f"The font {font} has no {character!r}. All fonts have the characters of ASCII.")
     drawn = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(drawn).text((-left, -top), character, font=typeface, fill=255)
     scale = 0.9 * SHEET / max(drawn.size)
@@ -115,7 +115,7 @@ def _distorted(glyphs: Tensor, size: int, strength: float, draw: torch.Generator
     def spread(low: float, high: float) -> Tensor:
         return (torch.rand(b, generator=draw) * (high - low) + low) * strength
 
-    # From a place on the new sheet to one on the old: a factor above 1 shrinks, and a slant to the right is negative.
+    # Maps a place on the new sheet to one on the old: a factor above 1 shrinks, and a slant to the right is negative.
     turn, slant = spread(-0.2, 0.2), spread(-0.35, 0.25)
     wide, high = spread(-0.15, 0.4).exp(), spread(-0.05, 0.15).exp()
     cos, sin = turn.cos(), turn.sin()
@@ -139,4 +139,4 @@ def _check(n: int, seed: int, characters: str, size: int, distortion: float) -> 
             f"seed={seed}, size={size}, distortion={distortion}. Other sizes: draw at 32 and use .resized(size)."
         )
     if len(characters) < 2 or len(set(characters)) < len(characters):
-        raise CourseError(f"characters are at least two, each once; found {characters!r}.")
+        raise CourseError(f"characters has to name at least two, each once; found {characters!r}.")

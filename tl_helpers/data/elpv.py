@@ -15,10 +15,10 @@ from tl_helpers.errors import CourseError
 
 CLASSES = ("functional", "defective")
 TYPES = ("mono", "poly")
-# Runs of 164 neighbours. The type jumps along the file in steps of 60 and 72 cells, a module's size, so most modules
-# lie whole in one run; with 44 runs, as many as there were modules, most are cut, and a probe scores 3 points more.
+# Runs of 164 neighbours. The type changes along the file in steps of 60 and 72 cells, a module's size, so most modules
+# are whole within one run; with 44 runs, as many as there were modules, most are cut and a probe scores 3 points more.
 BLOCKS = 16
-# How much a cell counts, by its probability in thirds: as in the paper, experts' doubts count for less.
+# How much a cell counts, by its probability in thirds: as in the paper, cells that the experts doubt count for less.
 WEIGHTS = (1.0, 0.33, 0.67, 1.0)
 
 
@@ -29,10 +29,10 @@ def load_elpv(split_seed: int = 0, split: str = "default") -> ImageSet:
     cell counts 0.33 (probability 1/3) or 0.67 (2/3). `columns` has "probability" (float32: 0, 1/3, 2/3, 1) and "type"
     (int64: 0 mono, 1 poly).
 
-    split="default": a quarter tests (656 cells; 1,968 are left, of which a seventh chooses), stratified by probability and
-    type. split="blocks": the file cut into 16 runs of neighbours that stay whole, about a quarter to test. The table names no
-    module; the cells seem to stand in the modules' order, so the runs are an approximation of modules, no more. This split
-    is the hard one: a linear probe (Lite0, 128 px) falls from 0.80 to 0.72.
+    split="default": a quarter is for testing (656 cells; of the other 1,968, a seventh is for validation), stratified by
+    probability and type. split="blocks": the file cut into 16 runs of neighbours that stay whole, about a quarter to test.
+    The table does not name modules; the cells seem to be in the modules' order, so the runs only approximate modules. This
+    split is the hard one: a linear probe (Lite0, 128 px) falls from 0.80 to 0.72.
     """
     if split not in ("default", "blocks"):
         raise CourseError(f"elpv has the splits 'default' and 'blocks'; found {split!r}.")

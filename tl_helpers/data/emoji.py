@@ -1,6 +1,6 @@
 """844 things drawn by two artists: Google (the source domain) and Twitter (the target domain).
 
-Only those two folders of the carrier are ever read; its other artists' drawings are proprietary.
+Only those two folders of the package they come in are ever read; its other artists' drawings are proprietary.
 """
 
 import json
@@ -21,7 +21,7 @@ from tl_helpers.data.splits import make_split
 ARTISTS = ("google", "twitter")
 CLASSES = ("Smileys & Emotion", "Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects")
 NEAR = 8  # bits of 64 in which two drawings' hashes may differ to count as nearly the same
-TEST = 207  # items; with each seed the same number, so that figures over splits compare
+TEST = 207  # items: the same number for every seed, so that results on different splits are comparable
 
 
 def load_emoji(artist: str, split_seed: int = 0) -> ImageSet:
@@ -50,7 +50,7 @@ def load_emoji(artist: str, split_seed: int = 0) -> ImageSet:
 
 
 def emoji_files(artist: str) -> list[Path]:
-    """The picture files of an artist, in the rows' order, as they were drawn: with transparency, and what hides below it."""
+    """The picture files of an artist, in the rows' order, as they were drawn: with transparency and whatever it hides."""
     folders = {name: sources.path_of(f"emoji-{name}") for name in ARTISTS}
     return [folders[artist] / file for file, _ in _pairs(list(folders.values()))]
 
@@ -84,9 +84,9 @@ def near_doubles(first: Tensor, second: Tensor) -> Tensor:
     """Groups of things that look nearly alike in both artists' drawings: uint8 (n, 3, H, W) twice -> int64 (n,).
 
     Two things are linked when 8x8 difference hashes (dhash of imagehash, on drawings enlarged to 128 px) differ in at most
-    NEAR bits for both artists; a chain of links is one group, and a thing with no link a group of its own.
+    NEAR bits for both artists; a chain of links is one group, and a thing with no link is a group of its own.
     """
-    import imagehash  # only the first load comes here
+    import imagehash  # only the first load needs it
     from scipy.sparse.csgraph import connected_components
 
     links = np.ones((len(first), len(first)), bool)

@@ -1,4 +1,4 @@
-"""A set written as folders of pictures, as torchvision's ImageFolder and the article's second listing read them."""
+"""A set written as folders of pictures, in the form that torchvision's ImageFolder and the article's second listing read."""
 
 import re
 import shutil
@@ -11,15 +11,15 @@ from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.load import load
 from tl_helpers.errors import CourseError
 
-MARK = ".tl-set"  # says which set a folder holds; no picture and no folder, so ImageFolder never sees it
+MARK = ".tl-set"  # says which set a folder contains; neither a picture nor a folder, so ImageFolder never sees it
 
 
 def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path:
-    """Write `train/`, `val/` and `test/` of a set as `class/00007-its-name.png`, RGB, and give the directory.
+    """Write `train/`, `val/` and `test/` of a set as `class/00007-its-name.png`, RGB, and return the directory.
 
-    The pixels are those that `load` gives: transparent parts are on white already, where torchvision's own loader would
-    show the colour hidden below them. The number is the item's row, so both artists' files of one emoji have one name.
-    Asked for again, the same set and split are left as they are; a directory with anything else in it is a CourseError.
+    The pixels are those that `load` returns: transparent parts are already on white, where torchvision's own loader would
+    show the colour hidden beneath them. The number is the item's row, so both artists' files of one emoji share a name.
+    A directory that already contains the same set and split is left as it is; with anything else in it, it is a CourseError.
     """
     target = Path(directory).expanduser()
     whole = load(name, split_seed=split_seed)
@@ -31,7 +31,7 @@ def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path
             return target
         if not target.is_dir() or any(target.iterdir()):
             raise CourseError(
-                f"{target} is there already and holds something else. Choose another directory or remove it."
+                f"{target} already exists and contains something else. Choose another directory or remove it."
             )
         target.rmdir()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path
         written = Path(temporary) / "set"
         _write(whole, written)
         (written / MARK).write_text(mark)
-        shutil.move(written, target)  # so a run that is stopped leaves no half a set behind
+        shutil.move(written, target)  # so an interrupted run leaves no half-written set behind
     return target
 
 

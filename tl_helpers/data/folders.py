@@ -1,4 +1,4 @@
-"""A folder of one's own pictures as a set: `root/class/*.png`, or `root/train/class/*.png` with val and test beside it."""
+"""A folder of your own pictures as a set: `root/class/*.png`, or `root/train/class/*.png` with val and test next to it."""
 
 import os
 from collections import Counter
@@ -26,18 +26,17 @@ DEFAULT_SIZE = 256
 def load_folder(
     root: Path, split_seed: int = 0, *, skip_bad: bool = False, background: str = "white", image_size: int | None = None
 ) -> ImageSet:
-    """The pictures below `root` as uint8 (n, 3, size, size), by class and name; classes are the folders' names, sorted.
+    """The pictures below `root` as uint8 (n, 3, size, size), sorted by class and name; classes are the sorted folder names.
 
-    A folder with `train/` inside brings its own split; a part that it lacks is cut from train. Files of the same bytes are
-    one group: a cut keeps them together, and one printed line tells of them. Pictures that are all the same square (at most
-    512 px) keep their size; others are brought to `image_size` (default 256): shorter side, middle. They are decoded
-    into memory where they fit, else read when needed, which one printed line then says.
-    A file that is no picture, or a broken one, is an error that lists all such files by name; `skip_bad=True` leaves them
-    out and prints which.
+    A folder with `train/` inside brings its own split; a part that it lacks is cut from train. Files with the same bytes are
+    one group: a cut keeps them together, and one printed line reports them. Pictures that are all squares of one size (at
+    most 512 px) keep that size; of others the shorter side is resized to `image_size` (default 256) and the middle cut out.
+    They are decoded into memory if they fit; otherwise they are read when needed, and one printed line says so.
+    Files that are broken or not pictures raise an error that lists them; `skip_bad=True` leaves them out and prints which.
     """
     if not root.is_dir():
         raise CourseError(
-            f"{root} is a file. Pictures: give the folder that holds one folder per class. Texts with labels: save them as "
+            f"{root} is a file. For pictures, give the folder that contains one folder per class; save texts with labels as "
             ".csv, .tsv or .jsonl."
         )
     classes, items = _find(root)
@@ -49,7 +48,7 @@ def load_folder(
     repeated = len(groups) - len(np.unique(groups))
     if repeated:
         print(
-            f"{root.name}: {count(repeated, 'repeated file')}, byte for byte. A part that is cut off keeps equal ones on one "
+            f"{root.name}: {count(repeated, 'repeated file')}, byte for byte. Where a part is cut off, they stay on one "
             "side; parts that you bring stay as they are."
         )
     return ImageSet(
@@ -69,8 +68,8 @@ def load_folder(
 def read_files(
     root: Path, files: list[Path], skip_bad: bool, background: str = "white", image_size: int | None = None
 ) -> tuple[Tensor | StreamedImages, list[int]]:
-    """The pictures as `load_folder` has them, and the positions in `files` of those that can be used."""
-    check_colour(background)  # once, and not as a fault of every picture
+    """The pictures as in `load_folder`, and the positions in `files` of those that can be used."""
+    check_colour(background)  # once, and not as a problem of every picture
     if image_size is not None and image_size < 1:
         raise CourseError(f"image_size is a number of pixels, 1 or more; found {image_size}.")
     sizes = _read_or_name(lambda i: picture_size(files[i]), range(len(files)))
@@ -81,7 +80,7 @@ def read_files(
     pixels = room_for(root.name, len(good), size)
 
     def look(row: int) -> None:
-        # once, also where it is not kept: what is cut off is told now, not in a training's middle
+        # once, even if it is not kept: a truncated file is reported now, not in the middle of training
         picture = read(good[row])
         if pixels is not None:
             pixels[row] = picture
@@ -105,8 +104,8 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
         parts = {"": root}
     elif len(parts) < len(names):
         raise CourseError(
-            f"{root} has {', '.join(sorted(folder.name for folder in names))}. Beside a train folder there may be one val "
-            "and one test folder, and nothing else; or else one folder per class and no train."
+            f"{root} has {', '.join(sorted(folder.name for folder in names))}. Next to a train folder there may be one "
+            "val and one test folder, and nothing else; otherwise give one folder per class and no train."
         )
     classes = tuple(sorted({folder.name for folder in _folders(next(iter(parts.values())))}))
     if not classes:
@@ -119,12 +118,12 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
         inside = folder.iterdir() if part else ()
         if loose := [file for file in inside if is_item(file) and file.suffix.lower() in PICTURES]:
             raise CourseError(
-                f"{folder} holds {count(len(loose), 'picture')} outside any class folder, such as {loose[0].name}, and nobody "
-                "knows of which class they are. Put them into the folders of their classes, or elsewhere."
+                f"{folder} contains {count(len(loose), 'picture')} outside any class folder, such as {loose[0].name}, so the "
+                "class is unknown. Move them into the folders of their classes, or elsewhere."
             )
         for top in _folders(folder):
             if top.name not in classes:
-                raise CourseError(f"{top} is a class that {parts['train']} does not have: it could not be learnt.")
+                raise CourseError(f"{top} is a class that {parts['train']} does not have, so it could not be learnt.")
             items += [(file, classes.index(top.name), part) for file in files_below(top)]
     return classes, items
 
@@ -138,33 +137,33 @@ def _part(name: str) -> str:
 
 
 def holds_classes(root: Path) -> bool:
-    """Whether two folders with pictures in them, by their endings, stand in `root`, or in its train folder where it has one."""
+    """Whether `root`, or its train folder if it has one, contains two folders or more with pictures (by their endings)."""
     train = [folder for folder in _folders(root) if _part(folder.name) == "train"]
     inside = [files_below(folder) for folder in _folders(train[0] if train else root)]
     return sum(any(file.suffix.lower() in PICTURES for file in files) for files in inside) > 1
 
 
 def is_split(root: Path) -> bool:
-    """Whether it has a train folder with folders in it; one without is a class, beside bus and car."""
+    """Whether `root` has a train folder with folders in it; one without them is a class, like bus and car."""
     return any(_part(folder.name) == "train" and _folders(folder) for folder in _folders(root))
 
 
 def class_of(name: str, split: bool) -> str:
-    """The folder in a root, or in its parts where it is split, that a file of this name below it stands in; "" for none."""
+    """The class folder of a file, by its path `name` below a root (below one of its parts if it is split); "" for none."""
     first, second, *_ = *Path(name).parts[:-1], "", ""
     return second if split and _part(first) in PARTS else first
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The files at any depth that are meant to be pictures, sorted; none of a hidden folder in it."""
-    if not os.access(folder, os.R_OK | os.X_OK):  # rglob would find nothing, and say nothing
-        raise CourseError(f"{folder} may not be read by you (permission denied).")
+    """The files at any depth that are meant to be pictures, sorted; hidden folders are skipped."""
+    if not os.access(folder, os.R_OK | os.X_OK):  # rglob would silently find nothing
+        raise CourseError(f"{folder} can't be read (permission denied).")
     found = [file for file in sorted(folder.rglob("*")) if is_item(file)]
     return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def is_item(file: Path) -> bool:
-    """Whether a file is meant to be a picture: not hidden, nothing that a system leaves behind."""
+    """Whether a file is meant to be a picture: neither hidden nor left behind by the operating system."""
     return file.is_file() and not file.name.startswith(".") and file.name.lower() not in LEFT_BY_SYSTEMS
 
 
@@ -173,7 +172,7 @@ def _decode_item(files: tuple[str, ...], background: str, size: int, i: int) -> 
 
 
 def _read_or_name(read, indices) -> list:
-    """`read(i)` for each, or the CourseError it raised: all bad files are to be listed, not only the first."""
+    """`read(i)` for each, or the CourseError it raised, so that bad files can be listed and not only the first."""
 
     def attempt(i: int):
         try:
@@ -191,7 +190,7 @@ def _common_size(sizes: list[tuple[int, int]]) -> int:
 
 
 def report_bad(root: Path, problems: list[str], skip_bad: bool) -> None:
-    """Name what can't be used: in a CourseError, or in a printed line where it is to be left out."""
+    """Name the files that can't be used: in a CourseError, or in print if they are to be left out."""
     if not problems:
         return
     shown = "\n  ".join([*problems[:20], *([f"… and {len(problems) - 20} more"] if len(problems) > 20 else [])])
@@ -209,9 +208,9 @@ def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None
         raise CourseError(f"No picture in {root} for: {', '.join(empty)}. Remove the empty folder or add pictures.")
     if len(classes) < 2:
         inside = [folder.name for folder in _folders(root / classes[0])] if (root / classes[0]).is_dir() else []
-        hint = f" {classes[0]} holds folders itself ({', '.join(inside[:3])}): is {root / classes[0]} meant?"
+        hint = f" {classes[0]} itself contains folders ({', '.join(inside[:3])}): did you mean {root / classes[0]}?"
         raise CourseError(
-            f"{root} has one class only, {classes[0]!r}. To tell things apart takes two folders or more."
+            f"{root} has only one class, {classes[0]!r}. Telling things apart takes two folders or more."
             + (hint if len(inside) > 1 else "")
         )
     _check_counts(classes, labels.numpy(), "to train, to choose and to test")
@@ -224,7 +223,7 @@ def _check_counts(classes: tuple[str, ...], labels: np.ndarray, why: str) -> Non
 
 
 def _equal_files(files: list[Path]) -> np.ndarray:
-    """int64 (n,): a number for each file, the same for files of the same bytes. Only sizes that occur twice are read."""
+    """int64 (n,): a number for each file, the same for the same bytes. Only files whose size occurs twice are read."""
     sizes = [file.stat().st_size for file in files]
     times, numbers = Counter(sizes), {}
     what = read_many(lambda i: sha256(files[i].read_bytes()).digest() if times[sizes[i]] > 1 else i, range(len(files)))
@@ -232,19 +231,19 @@ def _equal_files(files: list[Path]) -> np.ndarray:
 
 
 def _split(classes: tuple[str, ...], parts: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> Split:
-    """The split that the folder brings; what it lacks of val and test is cut from train (of no split: from all).
+    """The split that the folder brings; if val or test is missing, it is cut from train (without a split: from all).
 
-    The first of a group is cut as `make_split` does, and the others go where it goes.
+    The first file of a group is assigned by `make_split`, and the others follow it.
     """
     role = np.where(parts == "", "train", parts).astype("U5")
     train = np.flatnonzero(role == "train")
     if unseen := sorted(set(labels.tolist()) - set(labels[train].tolist())):
-        raise CourseError(f"train has no picture for {', '.join(classes[i] for i in unseen)}, which val or test show.")
+        raise CourseError(f"train has no picture for {', '.join(classes[i] for i in unseen)}, found in val or test.")
     lacking = [part for part in ("val", "test") if part not in role]
     if lacking:
         _, first, of = np.unique(groups[train], return_index=True, return_inverse=True)
-        _check_counts(classes, labels[train][first], f"that differ, of which {' and '.join(lacking)} can be cut")
-        # Where the folder has its own test part, nothing more is cut off for one.
+        _check_counts(classes, labels[train][first], f"that differ, from which {' and '.join(lacking)} can be cut")
+        # If the folder has its own test part, no other is cut off.
         cut = make_split(labels[train][first], test=0.25 if "test" in lacking else 0, seed=seed)
         for part in lacking:
             role[train[np.isin(of, getattr(cut, part))]] = part

@@ -1,4 +1,4 @@
-"""A set of labelled pictures: pixels, labels, names, and which of them train, choose and test."""
+"""A set of labelled pictures: pixels, labels, names, and which of them are for training, validation and test."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ class ImageSet(Labelled):
     names: what each picture is. weights: float32 (n,) or None (all count alike). groups: int64 (n,) or None; items of one
     group stay on one side of a split. columns: further tensors of length n (ELPV: "probability", "type"). background: what
     shows where a file is transparent.
-    role: "all" has `.train`, `.val` and `.test`, which know their role: the engine trains on no test set.
+    role: "all" has `.train`, `.val` and `.test`, which know their role: the engine never trains on a test set.
     """
 
     name: str
@@ -57,7 +57,7 @@ class ImageSet(Labelled):
         return f"ImageSet({self.name!r}, {self.role}: {len(self)} of {channels}x{height}x{width}, {len(self.classes)} classes)"
 
     def subset(self, indices, role: str | None = None) -> "ImageSet":
-        """The items at `indices` (integers or booleans, any sequence), in that order; `role` stays if not given."""
+        """The items at `indices` (integers or booleans, any sequence), in that order; `role` is kept if not given."""
         index = positions(indices, len(self))
         images = self.images.subset(index) if isinstance(self.images, StreamedImages) else self.images[index]
         return dataclasses.replace(
@@ -74,7 +74,7 @@ class ImageSet(Labelled):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of name, pixels and labels; of streamed pictures, of their files' names, sizes and times."""
+        """sha256 (hex) of name, pixels (if streamed, their files' names, sizes and times instead) and labels."""
         digest = hashlib.sha256(f"{self.name} {tuple(self.images.shape)}".encode())
         if isinstance(self.images, StreamedImages):
             digest.update(self.images.state.encode())
@@ -87,7 +87,7 @@ class ImageSet(Labelled):
     def resized(self, size: int) -> Tensor:
         """uint8 (n, C, size, size), antialiased bilinear; the last size asked for is kept.
 
-        Raises CourseError where that does not fit into memory: `Batches` then resizes batch by batch.
+        Raises CourseError if that does not fit into memory: `Batches` then resizes batch by batch.
         """
         kept = self.__dict__.get("_resized")
         if kept is None or kept.shape[-1] != size:
@@ -95,7 +95,7 @@ class ImageSet(Labelled):
                 raise CourseError(f"{self.name} at {size} px does not fit into memory. Go through it with Batches.")
             chunks = [fit_square(self.images[chunk], size) for chunk in torch.arange(len(self)).split(256)]
             kept = torch.cat(chunks)
-            object.__setattr__(self, "_resized", kept)  # frozen for its users; a kept value changes nothing they see
+            object.__setattr__(self, "_resized", kept)  # frozen for its users; a cached value changes nothing they see
         return kept
 
     def fits(self, size: int) -> bool:

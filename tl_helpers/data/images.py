@@ -1,4 +1,4 @@
-"""From a picture file to a uint8 tensor, whatever kind of file it is; in memory where it fits, streamed where not."""
+"""From picture files of any kind to uint8 tensors: in memory if they fit, streamed if not."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional as F
 from tl_helpers.errors import CourseError
 
 MEMORY_SHARE = 0.4  # of what is free now: training needs the rest
-# EXIF's orientations, and what brings them upright. ImageOps.exif_transpose would write the header anew, and fail where
+# EXIF's orientations, and what turns them upright. ImageOps.exif_transpose would rewrite the header, and fail if
 # anything else in it is odd.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,7 +31,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# what Pillow raises on broken files; the last two come from a header that is not as it should be
+# what Pillow raises on broken files; the last two come from a malformed header
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, NotImplementedError)
 
 
@@ -39,9 +39,9 @@ def decode(path: Path | str, background: str = "white", *, size: int | None = No
     """Read a picture as uint8 (3, H, W), RGB, upright.
 
     Grey, palette, CMYK and 16-bit files become 8-bit RGB; transparent parts show `background` (a colour's name or
-    "#rrggbb"), never the colour that hides below them; a camera's EXIF rotation is applied. With `size` the shorter side
-    is brought to it (antialiased) and the middle cut out: (3, size, size).
-    Raises CourseError by the file's name when it is missing, empty, truncated or no picture.
+    "#rrggbb"), never the colour hidden beneath them; a camera's EXIF rotation is applied. With `size`, the shorter side
+    is resized to it (antialiased) and the middle cut out: (3, size, size).
+    Raises a CourseError that names the file if it is missing, empty, truncated or not a picture.
     """
     return torch.from_numpy(np.array(_read(Path(path), background, size))).permute(2, 0, 1).contiguous()
 
@@ -61,16 +61,16 @@ def fit_square(images: Tensor, size: int) -> Tensor:
 
 
 def fits_in_memory(n_bytes: int) -> bool:
-    """Whether so many bytes are less than MEMORY_SHARE of the memory that is free now (a container's limit counts)."""
+    """Whether `n_bytes` is less than MEMORY_SHARE of the memory that is free now (a container's limit counts)."""
     return n_bytes < MEMORY_SHARE * _free_memory()
 
 
 def room_for(name: str, n: int, size: int) -> Tensor | None:
-    """uint8 (n, 3, size, size) to be filled, where that fits into memory; else None, and a printed line says so."""
+    """uint8 (n, 3, size, size) to be filled, if that fits into memory; otherwise None, and a printed line says so."""
     if fits_in_memory(n * 3 * size**2):
         return torch.empty(n, 3, size, size, dtype=torch.uint8)  # filled in place: a stack takes twice as much
     if not os.environ.get("CI"):
-        print(f"{name}: {n} pictures of {size} px don't fit into the free memory: read when needed.")
+        print(f"{name}: {n} pictures of {size} px don't fit into the free memory, so they are read when needed.")
     return None
 
 
@@ -85,10 +85,10 @@ def read_many(read: Callable[[int], Tensor], indices: Iterable[int]) -> list[Ten
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages:
-    """Pictures that are read when asked for, for sets that memory does not hold.
+    """Pictures that are read on demand, for sets that don't fit into memory.
 
-    `read(i)` gives item i as uint8 (3, size, size); `indices` says which items this set has; `state` names the files and
-    their state, for the fingerprint. Indexed like the tensor it stands for: by an int, or by a tensor of positions.
+    `read(i)` returns item i as uint8 (3, size, size); `indices` says which items this set has; `state` names the files and
+    their state, for the fingerprint. Indexed like the tensor it replaces: by an int, or by a tensor of positions.
     """
 
     read: Callable[[int], Tensor]
@@ -130,7 +130,7 @@ def _read(path: Path, background: str, size: int | None) -> Image.Image:
 
 
 def _guarded(path: Path, use: Callable[[Image.Image], object]):
-    """Open a picture and use it, with every way in which that fails told in one sentence."""
+    """Open a picture and use it; every way in which that can fail is reported in one sentence."""
     if path.is_dir():
         raise CourseError(f"{path} is a folder: name the pictures in it, such as {path / '*.png'}.")
     try:
@@ -139,9 +139,7 @@ def _guarded(path: Path, use: Callable[[Image.Image], object]):
         with Image.open(path) as image:
             return use(image)
     except (FileNotFoundError, PermissionError) as error:
-        said = (
-            "does not exist" if isinstance(error, FileNotFoundError) else "may not be read by you (permission denied)"
-        )
+        said = "does not exist" if isinstance(error, FileNotFoundError) else "can't be read (permission denied)"
         raise CourseError(f"{path} {said}.") from error
     except UnidentifiedImageError as error:
         raise CourseError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, TIFF, BMP, GIF …).") from error
@@ -153,11 +151,11 @@ def _guarded(path: Path, use: Callable[[Image.Image], object]):
 
 def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path) -> Image.Image:
     if image.mode == "F":
-        raise CourseError(f"{path} holds floating-point values without a range. Save it as an 8- or 16-bit picture.")
+        raise CourseError(f"{path} contains floating-point values without a range. Save it as an 8- or 16-bit picture.")
     if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise CourseError(f"{path} holds whole numbers beyond 16 bits. Save it as an 8- or 16-bit picture.")
+            raise CourseError(f"{path} contains whole numbers beyond 16 bits. Save it as an 8- or 16-bit picture.")
         image = Image.fromarray(np.round(values / 257).astype(np.uint8))
     if not (image.has_transparency_data or image.mode == "PA"):
         return image.convert("RGB")
@@ -167,11 +165,11 @@ def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path) -> Imag
 
 @functools.cache
 def check_colour(name: str) -> tuple[int, ...]:
-    """The colour of a name or "#rrggbb"; CourseError where it is none."""
+    """The colour for a name or "#rrggbb"; CourseError if there is none."""
     try:
         return ImageColor.getrgb(name)
     except ValueError as error:
-        raise CourseError(f"{name!r} is no colour. Try a name such as 'white' or '#rrggbb'.") from error
+        raise CourseError(f"{name!r} is not a colour. Try a name such as 'white' or '#rrggbb'.") from error
 
 
 def _free_memory() -> int:

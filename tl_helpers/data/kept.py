@@ -12,9 +12,9 @@ from tl_helpers import sources
 
 
 def kept(name: str, depends_on: tuple[str, ...], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """`compute()`, or what it gave before for the same sources: `data/cache/images/NAME-HASH.safetensors`.
+    """`compute()`, or what it returned earlier for the same sources: `data/cache/images/NAME-HASH.safetensors`.
 
-    `depends_on` names rows of sources.toml, whose sha256 are the key. A kept file that is cut off is made anew.
+    `depends_on` names rows of sources.toml, whose sha256 are the key. A kept file that is cut off is written anew.
     """
     key = hashlib.sha256(" ".join(sources.source(row).sha256 for row in depends_on).encode()).hexdigest()[:16]
     path = sources.cache_dir() / "images" / f"{name}-{key}.safetensors"

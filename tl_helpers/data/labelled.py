@@ -1,4 +1,4 @@
-"""What pictures and texts have in common as sets: parts by role, a few items of each class, how many each class has."""
+"""What sets of pictures and of texts have in common: parts by role, a few items per class, and class counts."""
 
 import functools
 from typing import Self
@@ -11,7 +11,7 @@ ROLES = ("all", "train", "val", "test")
 
 
 class Labelled:
-    """A set with `name`, `labels` (int64 (n,)), `classes`, `role` and, as a whole, a `split`; it can take a `subset`."""
+    """A set with `name`, `labels` (int64 (n,)), `classes`, `role` and, if it is whole, a `split`; it can take a `subset`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -23,7 +23,7 @@ class Labelled:
 
     @functools.cached_property
     def val(self) -> Self:
-        """What chooses: epochs, learning rates, recipes."""
+        """What choices are based on: epochs, learning rates, recipes."""
         return self._part("val")
 
     @functools.cached_property
@@ -34,10 +34,10 @@ class Labelled:
     def few(self, per_class: int, seed: int = 0) -> Self:
         """`per_class` items of each class (all it has, if fewer), drawn by the seed, in the set's order.
 
-        Draws are nested: with one seed, `few(5)` holds all of `few(1)`, so a learning curve grows and never jumps.
+        Draws are nested: with one seed, `few(5)` contains all of `few(1)`, so a learning curve only ever adds items.
         """
         if per_class < 1:
-            raise CourseError(f"few needs at least one item a class; found {per_class}.")
+            raise CourseError(f"few needs at least one item per class; found {per_class}.")
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         chosen = [order[self.labels[order] == label][:per_class] for label in range(len(self.classes))]
         return self.subset(torch.cat(chosen).sort().values)
@@ -58,7 +58,7 @@ class Labelled:
         return self.subset(getattr(self.split, role), role)
 
     def _check_labels(self, n: int, things: str, columns: dict) -> None:
-        """CourseError unless there are as many labels as things, each of a class, and as many entries in each column."""
+        """Raise CourseError unless there are as many labels as things, all valid, and as many entries in each column."""
         wrong = {key: len(value) for key, value in columns.items() if value is not None and len(value) != len(self)}
         if n != len(self) or wrong:
             raise CourseError(
@@ -75,7 +75,7 @@ class Labelled:
 
 
 def positions(indices, n: int) -> torch.Tensor:
-    """Integers, or booleans for each of `n` items, in any sequence, as int64 positions. Raises CourseError for others."""
+    """Integers, or booleans for each of `n` items, in any sequence, as int64 positions; CourseError for anything else."""
     index = torch.as_tensor(indices)
     if (index.dtype == torch.bool and len(index) != n) or (index.is_floating_point() and len(index)):
         raise CourseError(

@@ -28,17 +28,17 @@ def load(
     text_column: str | None = None,
     label_column: str | None = None,
 ) -> ImageSet | TextSet:
-    """A set of labelled pictures or texts with a split drawn by `split_seed`: `.train` learns, `.val` chooses, `.test` is for the end.
+    """A set of labelled pictures or texts with a split drawn by `split_seed`: learn from `.train`, choose by `.val`, keep `.test` for the end.
 
     By name: "emoji-google", "emoji-twitter", "elpv" (split="blocks" keeps runs of neighbouring cells together),
     "digits" (scikit-learn's 8x8 handwriting), "drawn-digits" and "drawn-characters" (in fonts, 16x16), and with a network torchvision's "Flowers102", "OxfordIIITPet", "CIFAR10".
-    By path: a folder `root/class/*.png`, or one with `train/`, `val/` and `test/` inside (see `load_folder`), for which
-    `skip_bad`, `background` and `image_size` are meant. Texts: "reuters-r8", "reuters-r52", "20newsgroups", or a .csv, .tsv or .jsonl file (see `load_text`).
-    Raises CourseError for anything else, and names what there is.
+    By path: a folder `root/class/*.png`, or one with `train/`, `val/` and `test/` inside (see `load_folder`), to which
+    `skip_bad`, `background` and `image_size` apply. Texts: "reuters-r8", "reuters-r52", "20newsgroups", or a .csv, .tsv or .jsonl file (see `load_text`).
+    Raises CourseError for anything else, naming what is available.
     """
     name = str(name_or_path)
     if split != "default" and name != "elpv":
-        raise CourseError(f"split={split!r} is for elpv; {name} has the default split only.")
+        raise CourseError(f"split={split!r} is for elpv; {name} has only the default split.")
     if name in OFFLINE and (image_size or background != "white"):
         raise CourseError(f"image_size and background are for folders; {name} is kept as it came. Batches take a size.")
     if name.startswith("emoji-") and name in OFFLINE:
@@ -63,14 +63,14 @@ def load(
         )
     close = difflib.get_close_matches(name, [*OFFLINE, *TEXTS, *ONLINE], 1)
     raise CourseError(
-        f"There is no set or folder {name!r}{f'; did you mean {close[0]!r}?' if close else '.'} By name there are "
-        f"{', '.join([*OFFLINE, *TEXTS])}, with a network {', '.join(ONLINE)}; or give a folder that holds one folder "
-        "per class, or a .csv, .tsv or .jsonl file of texts and labels."
+        f"There is no set or folder {name!r}{f'; did you mean {close[0]!r}?' if close else '.'} The names are "
+        f"{', '.join([*OFFLINE, *TEXTS])}, with a network also {', '.join(ONLINE)}; or give a folder that contains one "
+        "folder per class, or a .csv, .tsv or .jsonl file of texts and labels."
     )
 
 
 def load_digits(split_seed: int = 0) -> ImageSet:
-    """scikit-learn's 1,797 handwritten digits (UCI, Alpaydin and Kaynak 1998): uint8 (1797, 1, 8, 8), 0..16 made 0..255."""
+    """scikit-learn's 1,797 handwritten digits (UCI, Alpaydin and Kaynak 1998): uint8 (1797, 1, 8, 8), 0..16 scaled to 0..255."""
     from sklearn.datasets import load_digits as read
 
     digits = read()

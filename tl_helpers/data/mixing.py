@@ -28,8 +28,8 @@ def mixup(images: Tensor, partners: Tensor, share: Tensor) -> tuple[Tensor, Tens
 def cutmix(images: Tensor, partners: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """Paste a box of its partner into each picture (Yun et al., 2019): uint8 (b, C, H, W), and the share kept, (b,).
 
-    The box has a share 1 - `share` of the area and its centre anywhere; where it reaches over the edge it is cut off, and
-    the share that is given back counts the pixels that stayed.
+    The box covers 1 - `share` of the area and its centre may be anywhere; it is cut off at the picture's edge, and the
+    share that is returned counts the pixels that stayed.
     """
     (height, width), n = images.shape[-2:], len(images)
     half = (1 - share).sqrt().view(n, 1) / 2
@@ -41,11 +41,11 @@ def cutmix(images: Tensor, partners: Tensor, share: Tensor) -> tuple[Tensor, Ten
 
 
 def mixed(batch: tuple, how: str, classes: int, alpha: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch (images uint8, labels int64 (b,), weights) with every picture mixed with another one of the batch.
+    """A batch (images uint8, labels int64 (b,), weights) with every picture mixed with a random one of the batch.
 
-    Labels become distributions, float32 (b, classes), each row the shares of its two pictures. Shares are drawn for each
-    picture alone, from Beta(alpha, alpha): 1 is uniform, 0.2 leaves most pictures nearly as they were. A picture's weight
-    is mixed as its label is.
+    Labels become distributions, float32 (b, classes), each row the shares of its two pictures. A share is drawn for each
+    picture separately, from Beta(alpha, alpha): 1 is uniform, 0.2 leaves most pictures nearly as they were. A picture's
+    weight is mixed like its label.
     """
     images, labels, weights = batch
     other = torch.randperm(len(labels))
@@ -74,7 +74,7 @@ class Mixed:
         return hashlib.sha256(repr((self.batches.fingerprint, self.how, self.alpha)).encode()).hexdigest()
 
     def set_epoch(self, epoch: int) -> None:
-        """As `Batches.set_epoch`: order, augmentation and mixing are this epoch's."""
+        """Like `Batches.set_epoch`: order, augmentation and mixing are this epoch's."""
         self._epoch = epoch
         self.batches.set_epoch(epoch)
 
@@ -98,7 +98,7 @@ def training_batches(
 
 
 def augmentation_parts(name: str, size: int) -> tuple[v2.Transform | None, str | None]:
-    """What a name asks of each picture alone, and how pictures are mixed; None is nothing.
+    """The transform of single pictures that a name stands for, and how pictures are mixed; None for neither.
 
     A name is one of AUGMENTATIONS, "mixup" or "cutmix", or one of each, as in "trivial+mixup"; CourseError for any other.
     """

@@ -1,4 +1,4 @@
-"""Sets that torchvision fetches itself, for those with a network: by their own names."""
+"""Sets that torchvision downloads itself, for those with a network, by torchvision's names."""
 
 import socket
 from functools import partial
@@ -53,7 +53,7 @@ def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -
     ends = np.cumsum([0, *(len(part) for part in parts.values())])
     positions = {role: np.arange(ends[i], ends[i + 1]) for i, role in enumerate(parts)}
     if "val" not in positions:
-        cut = make_split(labels["train"], test=0, seed=split_seed)  # train stands first: positions in it are the set's
+        cut = make_split(labels["train"], test=0, seed=split_seed)  # train comes first: positions in it are the set's
         positions |= {"train": cut.train, "val": cut.val}
     read = partial(_read, tuple(parts.values()), tuple(ends), size)
     n = int(ends[-1])

@@ -1,4 +1,4 @@
-"""Rows of a CSV, TSV or JSONL file, or lines of a text: read strictly, and what is wrong with them said by line."""
+"""Rows of a CSV, TSV or JSONL file, or lines of a text, read strictly, with problems reported by line."""
 
 import codecs
 import csv
@@ -11,15 +11,15 @@ from typing import NamedTuple
 from tl_helpers.errors import CourseError, count
 
 ENDINGS = (".csv", ".tsv", ".jsonl")
-LONGEST = 1_000_000  # characters of a document: a longer one is an unclosed quote, or not one document
+LONGEST = 1_000_000  # characters of a document: a longer one has an unclosed quote, or is not one document
 USUAL = (("text", "document", "content", "sentence", "review"), ("label", "category", "class", "target", "topic"))
 NAMES, UNLABELLED = ("text", "label"), "unlabelled"
-OPEN_QUOTE = "goes on behind the quote that closes its text: double a quote that belongs to it"
+OPEN_QUOTE = "goes on after the quote that closes its text: double any quote that belongs to the text"
 MORE_CELLS = "has more cells than the header: put a text with commas (or whatever separates here) in quotes"
 
 
 class Row(NamedTuple):
-    """One document, its label, and where it stands."""
+    """One document, its label, and where it is in the file."""
 
     text: str
     label: str
@@ -29,26 +29,26 @@ class Row(NamedTuple):
 def read_rows(
     path: Path, columns: tuple[str | None, str | None], skip_bad: bool, notes: list[str], *, labelled: bool = True
 ) -> list[Row]:
-    """The rows of a file. columns: of text and label, None to find them by their usual names.
+    """The rows of a file. columns: those of text and label, None to find them by their usual names.
 
-    labelled=False: no label is needed, neither the column nor one in each row; where it lacks a row is "unlabelled". So a
-    .txt can be read, too: its lines are the texts, empty ones are passed over.
-    A row that is empty, not UTF-8, without a label, with more cells than the header or with text behind its closing quote
-    raises CourseError; with skip_bad a sentence is added to notes. A .csv may be separated by semicolons or tabs, as its
-    header is. A quote that is not closed is an error in any case.
+    labelled=False: neither a label column nor a label in each row is needed; a row without one is "unlabelled". So a .txt
+    can be read too: its lines are the texts, and empty ones are skipped.
+    A row that is empty, not UTF-8, without a label, with more cells than the header or with text after its closing quote
+    raises CourseError; with skip_bad, a sentence is added to notes instead. A .csv may be separated by semicolons or tabs,
+    if its header is. A quote that is not closed is always an error.
     """
     endings = ENDINGS if labelled else (*ENDINGS, ".txt")
     if path.suffix.lower() not in endings:
-        raise CourseError(f"{path} is no text set that can be read: expected a file that ends in {', '.join(endings)}.")
+        raise CourseError(f"{path} is not a text set that can be read: expected a file ending in {', '.join(endings)}.")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path} can't be read ({error.strerror}).") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CourseError(f"{path} is in UTF-16 (Windows calls it Unicode). Save the file with the encoding UTF-8.")
-    content = content.decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is told by row
+    content = content.decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is reported by row
     if "\n" not in content:
-        content = content.replace("\r", "\n")  # as an old Mac ends its lines
+        content = content.replace("\r", "\n")  # the line ending of old Macs
     rows, bad = [], []
     reader = {".jsonl": _json_records, ".txt": _lines}.get(path.suffix.lower(), _csv_records)
     records = list(reader(content, path))
@@ -68,17 +68,17 @@ def read_rows(
     if bad and not skip_bad:
         more = f" ({len(bad)} such rows)" if len(bad) > 1 else ""
         raise CourseError(
-            f"{path.name}: {bad[0]}{more}. Mend the file, or leave such rows out with skip_bad (--skip-bad)."
+            f"{path.name}: {bad[0]}{more}. Fix the file, or leave such rows out with skip_bad (--skip-bad)."
         )
     if not rows:
-        raise CourseError(f"{path.name} holds no document" + (f": {bad[0]}." if bad else "."))
+        raise CourseError(f"{path.name} contains no document" + (f": {bad[0]}." if bad else "."))
     if bad:
         notes.append(f"{path.name}: {count(len(bad), 'row')} left out: {'; '.join(bad[:5])}{' …' if bad[5:] else '.'}")
     return rows
 
 
 def read_utf8(path: Path) -> str:
-    """The text of a file; CourseError where it can't be read or is in another encoding."""
+    """The text of a file; CourseError if it can't be read or is in another encoding."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -101,9 +101,9 @@ def _problem(text, label) -> str:
 def _column(
     path: Path, names: list[str], asked: str | None, usual: tuple[str, ...], what: str, needed: bool
 ) -> str | None:
-    """The name of a column: the one asked for, or the first of the usual names, in capitals or not."""
+    """The name of a column: the one asked for, or the first of the usual names, whatever their case."""
     if any("\udc80" <= letter <= "\udcff" for name in names for letter in name):
-        raise CourseError(f"The names of the columns of {path.name} are not UTF-8 (save the file with that encoding).")
+        raise CourseError(f"The column names of {path.name} are not UTF-8 (save the file with that encoding).")
     found = [asked] if asked in names else [n for u in usual for n in names if not asked and n.strip().lower() == u]
     if not found and (needed or asked):
         wanted = f"no column {asked!r}" if asked else f"no column of a usual name for the {what} ({', '.join(usual)})"
@@ -124,11 +124,11 @@ def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict | str]]:
         start = reader.line_num + 1 if reader.fieldnames else 1
         if twice := {name for name in reader.fieldnames or () if reader.fieldnames.count(name) > 1 and name}:
             raise CourseError(
-                f"{path.name} has more than one column called {', '.join(sorted(twice))}: name them apart."
+                f"{path.name} has more than one column called {', '.join(sorted(twice))}: give each its own name."
             )
         while True:
             while start <= len(lines) and not lines[start - 1].strip("\r\n"):
-                start += 1  # an empty line, which the reader passes over
+                start += 1  # an empty line, which the reader skips
             try:
                 record = next(reader, None)
             except csv.Error as error:
@@ -142,15 +142,15 @@ def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict | str]]:
             start = reader.reader.line_num + 1
     except csv.Error as error:
         raise CourseError(
-            f"{path.name}, line {start}: {error}. Is a quote not closed? A text that begins with a quote stands in quotes, "
-            f"its own doubled; it has at most {LONGEST:,} characters."
+            f"{path.name}, line {start}: {error}. Is a quote not closed? Put a text that begins with a quote in quotes and "
+            f"double its own; a text has at most {LONGEST:,} characters."
         ) from error
     finally:
         csv.field_size_limit(before)
 
 
 def _separator(content: str) -> str:
-    """The first of comma, semicolon and tab that cuts the header."""
+    """The first of comma, semicolon and tab that divides the header."""
     header = content.partition("\n")[0]
     return next((mark for mark in ",;\t" if len(next(csv.reader([header], delimiter=mark), ())) > 1), ",")
 
@@ -165,7 +165,7 @@ def _json_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
         if len(line) > LONGEST:
             raise CourseError(
                 f"{path.name}, line {number}: {len(line):,} characters. A document has at most {LONGEST:,}: is this JSONL, "
-                "an object on each line?"
+                "with one object per line?"
             )
         if not line.strip():
             continue

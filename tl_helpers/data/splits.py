@@ -1,4 +1,4 @@
-"""Which items train, which choose, and which are looked at once: stratified by class, groups kept whole."""
+"""Which items are for training, for choosing, and for one final look: stratified by class, groups kept whole."""
 
 import functools
 import hashlib
@@ -31,14 +31,14 @@ class Split:
 def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.15, seed: int = 0) -> Split:
     """Cut a test set from all items, then a validation set from what is left.
 
-    Both cuts are one fold of scikit-learn's StratifiedKFold, or of StratifiedGroupKFold where `groups` are given, which
-    never come apart; the fold is drawn by the seed too, as StratifiedGroupKFold puts the largest group into fold 0 for
-    every seed. So a share stands for the nearest 1/k (0.25: one of four folds; 0.15: one of seven; k is at most the size
-    of the largest class). A whole number for `test` asks for exactly so many: the drawn fold hands back items that belong
-    to no group (0: no test set is cut).
+    Each cut is one fold of scikit-learn's StratifiedKFold, or of StratifiedGroupKFold if `groups` are given, which are
+    never split; the seed also draws the fold, because StratifiedGroupKFold puts the largest group into fold 0 for every
+    seed. So a share means the nearest 1/k (0.25: one of four folds; 0.15: one of seven; k is at most the size of the
+    largest class). A whole number for `test` asks for exactly that many: the drawn fold hands back items that are alone
+    in their group (0: no test set is cut).
 
-    labels, groups: (n,) integers. Raises CourseError where a class has fewer than three items, or its groups leave none
-    of them to train on.
+    labels, groups: (n,) integers. Raises CourseError if a class has fewer than three items, or its groups leave none of
+    them to train on.
     """
     labels = np.asarray(labels)
     groups = None if groups is None else np.asarray(groups)
@@ -58,8 +58,8 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     train, chosen = _cut(rest, labels, groups, val, rng)
     if unseen := sorted(set(labels.tolist()) - set(labels[train].tolist())):
         raise CourseError(
-            f"With these groups, which stay whole, no item of class {', '.join(map(str, unseen))} is left to train on. A class "
-            "needs three groups or more, or try another seed."
+            f"With these groups, which stay whole, no item of class {', '.join(map(str, unseen))} is left to train on. "
+            "A class needs three groups or more; or try another seed."
         )
     return Split(train.astype(np.int64), chosen.astype(np.int64), tested.astype(np.int64))
 
@@ -76,7 +76,7 @@ def _share(test: float | int, labels: np.ndarray) -> float:
 def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     n_groups = len(items if groups is None else np.unique(groups[items]))
-    n_folds = int(min(round(1 / share), n_groups, np.bincount(labels[items]).max()))  # scikit-learn cuts into no more
+    n_folds = int(min(round(1 / share), n_groups, np.bincount(labels[items]).max()))  # scikit-learn allows no more
     if n_folds < 2:
         raise CourseError(f"{len(items)} items of one group can't be cut in two: groups stay whole.")
     folds = kind(n_folds, shuffle=True, random_state=int(rng.integers(2**31)))
@@ -94,7 +94,7 @@ def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
 def _surplus(tested, groups, count, rng) -> np.ndarray:
     single = np.ones(len(tested), bool) if groups is None else np.bincount(groups)[groups[tested]] == 1
     if not 0 <= count <= single.sum():
-        raise CourseError(f"A test set of {len(tested) - count} items can't be had: the nearest has {len(tested)}.")
+        raise CourseError(f"A test set of {len(tested) - count} items is not possible: the nearest has {len(tested)}.")
     return rng.choice(tested[single], size=count, replace=False)
 
 
@@ -108,6 +108,6 @@ def _check(labels: np.ndarray, test: float | int, val: float) -> None:
         raise CourseError(f"A split needs at least two classes; found {len(values)}.")
     if counts.min() < 3:
         raise CourseError(
-            f"Class {values[counts.argmin()]} has only {counts.min()} of the three items that a class needs at least "
-            "(one each to train, to choose and to test)."
+            f"Class {values[counts.argmin()]} has only {counts.min()} of the three items that every class needs "
+            "(at least one each to train, to choose and to test)."
         )

@@ -1,4 +1,4 @@
-"""Questions whose answer is a span of a paragraph: a JSON file of one's own in the format of SQuAD (Rajpurkar et al., 2016)."""
+"""Questions whose answer is a span of a paragraph: a JSON file of your own in the format of SQuAD (Rajpurkar et al., 2016)."""
 
 import collections
 import json
@@ -20,7 +20,7 @@ SHAPE = '{"data": [{"title": "…", "paragraphs": [{"context": "…", "qas": [{"
 
 @dataclass(frozen=True)
 class SpanQuestion:
-    """`answers` are (text, place of its first letter in `paragraph`); none of them: the paragraph does not say."""
+    """`answers` are (text, place of its first letter in `paragraph`); if there are none, the paragraph does not say."""
 
     id: str
     question: str
@@ -31,12 +31,12 @@ class SpanQuestion:
 def load_squad(path: Path | str) -> tuple[SpanQuestion, ...]:
     """The questions of a file in SQuAD's format (1.1, or 2.0 with questions that have no answer), in its order.
 
-    Raises CourseError that names the place in the file where something is missing, or an answer does not stand where it says.
+    Raises a CourseError that names the place in the file where something is missing, or an answer is not where it says.
     """
     try:
         content = json.loads(read_utf8(Path(path).expanduser()))
     except json.JSONDecodeError as error:
-        raise CourseError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
+        raise CourseError(f"{path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
     found = []
     for i, article in enumerate(_get(content, "data", list, "the file")):
         for j, paragraph in enumerate(_get(article, "paragraphs", list, f"data[{i}]")):
@@ -46,7 +46,7 @@ def load_squad(path: Path | str) -> tuple[SpanQuestion, ...]:
                 found.append(_question(row, text, f"{where}.qas[{k}]"))
     twice = [name for name, n in collections.Counter(question.id for question in found).items() if n > 1]
     if not found or twice:
-        problem = f"the id {twice[0]!r} stands twice" if twice else "there is not one question in it"
+        problem = f"the id {twice[0]!r} occurs twice" if twice else "it contains no question"
         raise CourseError(f"{path}: {problem}. Every question needs an id of its own.")
     return tuple(found)
 
@@ -57,17 +57,17 @@ def _question(row: dict, paragraph: str, where: str) -> SpanQuestion:
         text, start = (_get(answer, *what, f"{where}.answers[{a}]") for what in (("text", str), ("answer_start", int)))
         if not text.strip() or paragraph[max(0, start) : start + len(text)] != text:
             stands = paragraph.find(text)
-            hint = f"it begins at {stands}" if text and stands >= 0 else "it does not stand in the paragraph at all"
+            hint = f"it begins at {stands}" if text and stands >= 0 else "it does not occur in the paragraph at all"
             raise CourseError(
                 f"{where}.answers[{a}]: at place {start} of the paragraph stands {paragraph[max(0, start) :][: len(text)]!r}, "
                 f"and not {text!r}; {hint}. An answer is copied letter by letter; places count from 0."
             )
-        bare = text.strip()  # a space is no piece of its own: no label could stand for it
+        bare = text.strip()  # a space is not a piece, so no label could stand for it
         answers.append((bare, start + text.index(bare)))
     question = _get(row, "question", str, where).strip()
     if not (answers or row.get("is_impossible")) or not question:
         raise CourseError(
-            f'{where} has no {"answer" if question else "question"}. No answer has to say "is_impossible": true.'
+            f'{where} has no {"answer" if question else "question"}. A question without an answer has to say "is_impossible": true.'
         )
     return SpanQuestion(str(_get(row, "id", (str, int), where)), question, paragraph, tuple(answers))
 
@@ -76,7 +76,7 @@ def _get(row, key: str, kind, where: str):
     if not isinstance(row, dict) or not isinstance(row.get(key), kind):
         has = f"has {', '.join(map(repr, row)) or 'nothing'}" if isinstance(row, dict) else f"is a {type(row).__name__}"
         raise CourseError(
-            f"SQuAD's format has {key!r} in {where}; this one {has}, or another kind of value. Expected: {SHAPE}"
+            f"SQuAD's format has {key!r} in {where}; this one {has}, or a value of another type. Expected: {SHAPE}"
         )
     return row[key]
 
@@ -84,15 +84,15 @@ def _get(row, key: str, kind, where: str):
 def windows(question: SpanQuestion, tokenizer: Tokenizer, max_pieces: int = 192) -> list[Encoding]:
     """`[CLS] question [SEP] paragraph [SEP]`, in as many overlapping windows of at most `max_pieces` as the paragraph needs.
 
-    The tokenizer's own truncation and padding do not count here, and are afterwards what they were.
+    The tokenizer's own truncation and padding are ignored here, and restored afterwards.
     """
-    before, pads = tokenizer.truncation, tokenizer.padding  # put back: to copy a tokenizer takes longer than a question
+    before, pads = tokenizer.truncation, tokenizer.padding  # restored below: a copy would take longer than a question
     tokenizer.no_truncation()
     tokenizer.no_padding()
     try:
         if len(tokenizer.encode(question.question).ids) > max_pieces // 2:
             raise CourseError(
-                f"The question {question.id!r} is longer than half of {max_pieces} pieces: ask shorter, or allow more."
+                f"The question {question.id!r} is longer than half of {max_pieces} pieces: shorten it, or allow more."
             )
         tokenizer.enable_truncation(max_pieces, stride=max_pieces // 4, strategy="only_second")
         first = tokenizer.encode(question.question, question.paragraph)
@@ -113,10 +113,10 @@ def span_inputs(encoding: Encoding, max_pieces: int = 192) -> dict[str, Tensor]:
 
 
 class SpanBatches(RowBatches):
-    """Batches of span questions: inputs {"input_ids", "allowed": (b, max_pieces)}, a row a window.
+    """Batches of span questions: inputs {"input_ids", "allowed": (b, max_pieces)}, one row per window.
 
-    A label is `start * longest + length - 1` in pieces, as SpanReader has it; 0, the first piece alone, where the window does not
-    hold the answer (of several, the first is taken) or the answer has more than `longest` pieces.
+    A label is `start * longest + length - 1` in pieces, as in SpanReader; 0, the first piece alone, if the window does not
+    contain the answer (of several, the first is taken) or the answer has more than `longest` pieces.
     """
 
     def __init__(self, questions, tokenizer: Tokenizer, *, max_pieces=192, longest=30, role="all", **how) -> None:
@@ -127,13 +127,13 @@ class SpanBatches(RowBatches):
         super().__init__([span_inputs(one, max_pieces) for *_, one in self.read], labels, role, **how)
 
     def answers(self, logits: Tensor) -> list[str]:
-        """What each question is answered, as letters of its paragraph ("" for no answer), by the logits of these windows in order.
+        """The answer to each question, as letters of its paragraph ("" for none), from the logits of these windows in order.
 
-        The best span of all windows, if it scores above the lowest [CLS] among them (Devlin et al., 2019, for SQuAD 2.0).
+        It is the best span of all windows, if that scores above the lowest [CLS] among them (Devlin et al., 2019, for SQuAD 2.0).
         """
         if len(logits) != len(self.read):
             raise CourseError(
-                f"Found logits of {len(logits)} windows; these questions have {len(self.read)}. Predict on these batches, all of them."
+                f"Found logits of {len(logits)} windows; these questions have {len(self.read)}. Predict on all of these batches."
             )
         found = {}
         for (n, question, one), scores in zip(self.read, logits, strict=True):
@@ -160,9 +160,9 @@ def span_text(label: int, encoding: Encoding, paragraph: str, longest: int = 30)
 
 
 def exact_and_f1(found: str, answers) -> tuple[float, float]:
-    """SQuAD's two figures for one question, in [0, 1], the best over its answers: the same words, and F1 of the words shared.
+    """SQuAD's two scores for one question, in [0, 1], the best over its answers: the same words, and F1 of the words shared.
 
-    Both without capitals, punctuation and articles. No answer is right where there is none.
+    Both ignore case, punctuation and articles. If there is no answer, giving none is right.
     """
 
     def plain(text: str) -> list[str]:

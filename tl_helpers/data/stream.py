@@ -1,4 +1,4 @@
-"""Running text for a language model: all texts behind one another, cut into rows, each word's label the word after it."""
+"""Running text for a language model: all texts one after another, cut into rows; each word's label is the next word."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ UNKNOWN = 1
 class TokenStream(Passes):
     """Batches (words int64 (b, t), next words int64 (b * t,), weights float32 (b * t,)) that `fit` takes.
 
-    A 0 stands behind each text. A next word that the tokeniser does not know has
-    the weight 0: nobody can guess it, and counting it would flatter. Labels of the set are never read.
+    A 0 follows each text. A next word that the tokeniser does not know has weight 0:
+    nobody can guess it, and counting it would flatter the model. The set's labels are never read.
 
     Args:
-        batch_size, length: rows a batch, and words a row.
-        batches: how many batches an epoch takes, from the text where the last epoch stopped; None for all the text. To
-            validate take a few: a look keeps a number for each word of the vocabulary, at every word that was read.
-        shuffle: draw the order of the texts anew each time all have been read. Without it every pass begins at the
+        batch_size, length: rows per batch, and words per row.
+        batches: how many batches an epoch takes, starting where the last epoch stopped; None for all the text. To
+            validate, take a few: validation keeps a score for each word of the vocabulary at every word that was read.
+        shuffle: draw the order of the texts anew each time all have been read. Without it, every pass begins at the
             first text, as validation has to.
     """
 
@@ -57,7 +57,7 @@ class TokenStream(Passes):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of all that decides what the batches hold."""
+        """sha256 (hex) of everything that determines the batches."""
         what = (self._source, self.n, self.batch_size, self.length, self._batches, self.shuffle, self.seed)
         return hashlib.sha256(repr(what).encode()).hexdigest()
 
@@ -74,7 +74,7 @@ class TokenStream(Passes):
             yield words.view(self.batch_size, self.length), following, (following != UNKNOWN).float()
 
     def _in_order(self, times: int) -> Tensor:
-        """All texts behind one another, for the time that they are read."""
+        """All texts one after another, in the order in which they are read after `times` whole readings."""
         if not self.shuffle:
             return torch.cat(self._texts)
         draw = torch.Generator().manual_seed(derived_seed(self.seed, times))

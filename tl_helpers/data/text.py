@@ -1,4 +1,4 @@
-"""Labelled texts: the standard splits of Reuters and 20 Newsgroups, and CSV, TSV or JSONL files of one's own."""
+"""Labelled texts: the standard splits of Reuters and 20 Newsgroups, and CSV, TSV or JSONL files of your own."""
 
 import dataclasses
 import functools
@@ -24,9 +24,9 @@ TEXTS = ("reuters-r8", "reuters-r52", "20newsgroups")
 class TextSet(Labelled):
     """Labelled documents in a fixed order.
 
-    texts: the documents. labels: int64 (n,), positions in `classes`. names: where each stands ("train 12", "line 3").
-    weights: float32 (n,) or None (all count alike). notes: what was odd in the rows, a sentence each; read them.
-    role: "all" has `.train`, `.val` and `.test`, which know their role: the engine trains on no test set.
+    texts: the documents. labels: int64 (n,), positions in `classes`. names: where each comes from ("train 12", "line 3").
+    weights: float32 (n,) or None (all count alike). notes: what was odd in the rows, one sentence each; read them.
+    role: "all" has `.train`, `.val` and `.test`, which know their role: the engine never trains on a test set.
     """
 
     name: str
@@ -52,7 +52,7 @@ class TextSet(Labelled):
         return f"TextSet({self.name!r}, {self.role}: {len(self)} documents, {len(self.classes)} classes)"
 
     def subset(self, indices, role: str | None = None) -> "TextSet":
-        """The documents at `indices` (integers or booleans, any sequence), in that order; `role` stays if not given."""
+        """The documents at `indices` (integers or booleans, any sequence), in that order; `role` is kept if not given."""
         index = positions(indices, len(self))
         return dataclasses.replace(
             self,
@@ -82,15 +82,15 @@ def load_text(
 ) -> TextSet:
     """A set of labelled texts; `tl.data.load` calls this for the names in TEXTS and for the files named below.
 
-    By name: the standard test split; a seventh of the training documents (about 15 %) is cut off to choose by.
+    By name: the standard test split; a seventh of the training documents (about 15 %) is cut off for validation.
     By path: file.csv, .tsv or .jsonl, of which a quarter becomes the test set; or a folder with such files named train,
-    test and perhaps val. Columns are found by their usual names (text, label …) where they are not given. A row that is
-    empty, not UTF-8, without a label or wrongly cut into cells is an error that names it; with `skip_bad` it is left out and
-    told in `.notes`.
-    Documents that occur twice stay together when a set is cut, and are told. A class of one document stays in train.
+    test and perhaps val. Columns that are not given are found by their usual names (text, label …). A row that is empty,
+    not UTF-8, without a label or wrongly divided into cells is an error that names it; with `skip_bad` it is left out and
+    reported in `.notes`.
+    Documents that occur twice stay together when a set is cut, and are reported. A class of one document stays in train.
 
-    Raises CourseError: a column is missing, a document is longer than a megabyte, there is one class only, or a class
-    of val or test rows that no training row has.
+    Raises CourseError: a column is missing, a document has more than a million characters, there is only one class, or
+    val or test rows have a class that no training row has.
     """
     name, where = str(name_or_path), Path(name_or_path).expanduser()
     if name in TEXTS:
@@ -102,7 +102,7 @@ def load_text(
         files = {part: file for part in ("train", "val", "test") if (file := text_file(where, part))}
         for part in ("train", "test"):
             if part not in files:
-                raise CourseError(f"{where} holds no {part}.csv, {part}.tsv or {part}.jsonl; it needs train and test.")
+                raise CourseError(f"{where} has no {part}.csv, {part}.tsv or {part}.jsonl; it needs train and test.")
         parts = {
             part: [row._replace(name=f"{part}, {row.name}") for row in read_rows(file, columns, skip_bad, notes)]
             for part, file in files.items()
@@ -115,7 +115,7 @@ def load_text(
 def is_text(name_or_path: str | Path) -> bool:
     """Whether `load_text` is meant: a name in TEXTS, a file by its ending, or a folder with a train file of texts.
 
-    A train.csv beside folders of pictures by class makes no text set of them.
+    A train.csv next to class folders of pictures does not make a text set of them.
     """
     path = Path(name_or_path).expanduser()
     if str(name_or_path) in TEXTS or path.suffix.lower() in ENDINGS:
@@ -124,12 +124,12 @@ def is_text(name_or_path: str | Path) -> bool:
 
 
 def text_file(folder: Path, part: str) -> Path | None:
-    """`folder/part.csv`, .tsv or .jsonl, the first that is there."""
+    """`folder/part.csv`, .tsv or .jsonl, the first that exists."""
     return next((folder / f"{part}{end}" for end in ENDINGS if (folder / f"{part}{end}").is_file()), None)
 
 
 def near_duplicates(of: TextSet, known: TextSet, words: int = 20) -> Tensor:
-    """Which documents of a set share their first `words` words with one of another: bool (n,)."""
+    """Which documents of one set share their first `words` words with a document of another: bool (n,)."""
 
     def starts(texts):
         return [tuple(text.split()[:words]) for text in texts]
@@ -149,7 +149,7 @@ def _assemble(name: str, parts: dict[str, list[Row]], seed: int, notes: list[str
     rows = [row for part in parts.values() for row in part]
     classes = tuple(sorted({row.label for row in rows}))
     if len(classes) < 2:
-        found = f"all of the {len(rows)} rows say {classes[0]!r}" if classes else "there is no row"
+        found = f"all of the {len(rows)} rows say {classes[0]!r}" if classes else "there are no rows"
         raise CourseError(f"{name} has to hold at least two classes, but {found}. Is label_column the right one?")
     labels = np.array([classes.index(row.label) for row in rows])
     role = np.repeat(list(parts), [len(part) for part in parts.values()])
@@ -158,7 +158,7 @@ def _assemble(name: str, parts: dict[str, list[Row]], seed: int, notes: list[str
     if unseen:
         raise CourseError(
             f"{name}: {', '.join(classes[i] for i in sorted(unseen)[:5])} occurs in val or test, but in no training row, so no "
-            "model could know it. Is it a spelling, or does it belong into train as well?"
+            "model could learn it. Is it a misspelling, or does it belong in train as well?"
         )
     return TextSet(
         name=name,
@@ -173,7 +173,7 @@ def _assemble(name: str, parts: dict[str, list[Row]], seed: int, notes: list[str
 
 
 def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: int) -> Split:
-    """Cut what has no role yet. The first of equal documents decides for all; a class with one of them stays in train."""
+    """Cut what has no role yet. The first of equal documents decides for all; a class with only one stays in train."""
     _, first, of = np.unique(np.array(texts, dtype=object), return_index=True, return_inverse=True)
     rng = np.random.default_rng(seed)
     role = np.where(role == "all", "", role).astype("U5")
@@ -183,8 +183,8 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
         several = known[np.bincount(labels[known], minlength=labels.max() + 1)[labels[known]] > 1]
         if len(several) < 2:
             raise CourseError(
-                f"{len(labels)} documents of {labels.max() + 1} classes are too few to cut a {to_role} set from: two of a "
-                "class at least. Does the label column name classes?"
+                f"{len(labels)} documents of {labels.max() + 1} classes are too few to cut a {to_role} set from: a class "
+                "needs at least two. Does the label column name classes?"
             )
         chosen = np.isin(first[of], cut(several, labels, share, rng)[1]) & (role == from_role)
         role[chosen] = to_role
@@ -198,7 +198,7 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
 
 
 def _odd(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray) -> list[str]:
-    """What a reader should know about rows that are kept all the same."""
+    """What a reader should know about rows that are kept nevertheless."""
     first: dict[str, int] = {}
     for i, text in enumerate(texts):
         first.setdefault(text, i)
@@ -212,5 +212,5 @@ def _odd(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray) -> list[s
     if leaked:
         notes.append(f"{leaked} test documents stand in train or val, word for word.")
     if broken:
-        notes.append(f"{broken} documents hold \ufffd: letters that were lost before, in a wrong encoding.")
+        notes.append(f"{broken} documents contain \ufffd: letters lost earlier, through a wrong encoding.")
     return notes

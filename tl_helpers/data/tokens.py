@@ -1,4 +1,4 @@
-"""From words to numbers: tokenizers of a kept library, and batches of documents padded no further than need be."""
+"""From words to numbers: tokenizers from a maintained library, and batches of documents padded no further than necessary."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def minilm_tokenizer() -> Tokenizer:
 
 
 def bare(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that neither cuts nor pads, as many a tokenizer's file asks for; the caller's is left as it is."""
+    """A copy without the truncation and padding that many tokenizer files ask for; the caller's is left as it is."""
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_truncation()
     copy.no_padding()
@@ -43,7 +43,7 @@ def bare(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) -> list[list[int]]:
-    """Token ids of each text, at most max_tokens of them, special ones included; a text without a word is one [UNK]."""
+    """Token ids of each text, at most max_tokens of them, special ones included; a text without words becomes one [UNK]."""
     if max_tokens < 3:
         raise CourseError(f"max_tokens has to be 3 or more; found {max_tokens}.")
     cutting = bare(tokenizer)
@@ -53,7 +53,7 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) ->
 
 
 def padded(rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
-    """Rows of ids as {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, t the longest; 1 is a token, 0 padding."""
+    """Rows of ids as {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, t the longest; mask 1 is a token, 0 padding."""
     lengths = torch.tensor([len(row) for row in rows])
     ids = torch.full((len(rows), int(lengths.max())), pad)
     for i, row in enumerate(rows):
@@ -64,9 +64,9 @@ def padded(rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
 class TextBatches(Passes):
     """Iterable of ({"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, labels int64 (b,), weights float32 (b,)).
 
-    A batch holds documents of like length and is padded to its longest. shuffle: a new order each epoch, a function of
-    (seed, epoch) alone; documents are sorted within shuffled buckets of 50 batches only, so batches differ from epoch to
-    epoch. Without shuffle all are sorted, longest first: `in_order` puts what was computed back into the set's order.
+    A batch contains documents of similar length and is padded to its longest. shuffle: a new order each epoch, depending
+    on (seed, epoch) only; documents are sorted only within shuffled buckets of 50 batches, so batches differ from epoch
+    to epoch. Without shuffle, all are sorted, longest first: `in_order` puts what was computed back into the set's order.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class TextBatches(Passes):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of all that decides what the batches hold: texts, weights, tokenizer, length and order."""
+        """sha256 (hex) of everything that determines the batches: texts, weights, tokenizer, length and order."""
         return hashlib.sha256(repr(self._what).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
@@ -105,7 +105,7 @@ class TextBatches(Passes):
             yield inputs, self.text_set.labels[index], self._weights[index]
 
     def in_order(self, gathered: Tensor) -> Tensor:
-        """Rows (n, …) that were computed batch by batch, in the order of the set (shuffled: as they come)."""
+        """Rows (n, …) that were computed batch by batch, in the order of the set (if shuffled: as they came)."""
         if self.shuffle:
             return gathered
         return torch.empty_like(gathered).index_copy_(0, self._sorted(torch.arange(self.n)), gathered)

@@ -14,13 +14,13 @@ VIEWS = ("none", "flip", "square")
 def augmentation(name: str, size: int, strength: float = 0.5, background: int = 255) -> v2.Transform:
     """A transform from uint8 (1 or 3, H, W) to uint8 (1 or 3, size, size), for one picture at a time.
 
-    none: only brought to size. flip-crop: a random part of 60-100 % of the area, mirrored half of the time.
-    colour: the same, with brightness, contrast and saturation jittered, and grey one time in ten.
+    none: only resized and cropped to a square. flip-crop: a random part of 60-100 % of the area, mirrored half of the time.
+    colour: the same, with brightness, contrast and saturation jittered, and turned grey one time in ten.
     trivial: flip-crop, then one of TrivialAugment's fourteen changes at a random strength (Müller and Hutter, 2021).
-    shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a side. What
+    shift: turned up to 10 degrees and moved up to 8 %, never mirrored: for digits, letters, and whatever has a left and a right. What
     it uncovers is black, whatever `background` says: the digits and letters of this course are white on black.
-    cells: mirrored both ways, turned by quarters, a part of 80-100 %, contrast jittered: what may happen to a solar cell.
-    One change alone, as far as `strength` (0..1) says, each name's range at 1: flip (mirrored, with a chance of `strength`),
+    cells: mirrored both ways, turned by quarters, a part of 80-100 %, brightness and contrast jittered: what may happen to a solar cell.
+    The rest make one change alone, as strong as `strength` (0..1) says; their range at 1: flip (mirrored, with a chance of `strength`),
     turn (180 degrees either way; 45 at 0.5), crop (down to a tenth of the area), jitter (colours), blur (a Gaussian of a tenth of
     the side, cut off at its sigma), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
     What turn, rand and trivial uncover is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
@@ -45,13 +45,13 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
         jitter = v2.ColorJitter(brightness=0.1, contrast=0.1)
         return v2.Compose([_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, jitter])
     raise CourseError(
-        f"There is no augmentation {name!r}{f' of strength {strength}' if name in SINGLE else ''}. There are: {', '.join(AUGMENTATIONS)}; a strength is in 0..1."
+        f"There is no augmentation {name!r}{f' of strength {strength}' if name in SINGLE else ''}. There are: {', '.join(AUGMENTATIONS)}; a strength lies in 0..1."
     )
 
 
 def views(name: str, size: int) -> list[v2.Transform]:
     """The fixed views that test-time augmentation looks at: flip, the picture and its mirror image; square, all eight ways
-    to lay a square; none, the picture alone. Transforms as `augmentation` gives them."""
+    to lay a square; none, the picture alone. The transforms are like those of `augmentation`."""
     if name not in VIEWS:
         raise CourseError(f"There are no views {name!r}. There are: {', '.join(VIEWS)}.")
     angles = (0, 90, 180, 270) if name == "square" else (0,)
@@ -67,7 +67,7 @@ def _single(name: str, size: int, strength: float, background: int) -> list[v2.T
     if name == "crop":
         return [v2.RandomResizedCrop(size, scale=(max(1 - strength, 0.1), 1.0), ratio=(0.85, 1.18), antialias=True)]
     linear, part = v2.InterpolationMode.BILINEAR, 0.5 * strength
-    # padded with background before a turn, else torchvision draws a fine grey line where the picture ends
+    # padded with background before a turn; otherwise torchvision draws a fine grey line where the picture ends
     if name == "turn":
         pad, turn = math.ceil(0.21 * size), v2.RandomRotation(180 * strength**2, interpolation=linear, fill=background)
         return [*_to_square(size), v2.Pad(pad, fill=background), turn, v2.CenterCrop(size)]

@@ -1,1 +1,1 @@
-"""The loop: training, validation, checkpoints. It knows data as anything that yields batches, models as any nn.Module."""
+"""The loop: training, validation, checkpoints. Data is anything that yields batches, a model any nn.Module."""

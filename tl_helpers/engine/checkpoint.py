@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file, tensors and a JSON state together, written whole or not at all.
+"""Checkpoints: one safetensors file with tensors and a JSON state, written whole or not at all.
 
-Nothing is unpickled. A tensor is stored contiguous (safetensors takes no other) and given back in the layout of the
+Nothing is unpickled. A tensor is stored contiguous (safetensors takes no other) and restored to the layout of the
 parameter it belongs to: AdamW(fused=True) on a CPU reads state and parameter side by side in memory, so state in another
-layout would silently compute wrong weights.
+layout would silently lead to wrong weights.
 """
 
 import json
@@ -18,23 +18,21 @@ from ..sources import atomic_path, command
 
 
 def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
-    """Write tensors (any device, any layout) and a JSON-able state into one file, atomically; CourseError where it can't."""
+    """Write tensors (any device, any layout) and a JSON-able state into one file, atomically; CourseError if it can't."""
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         with atomic_path(path) as temporary:
             save_file(flat, temporary, metadata={"state": json.dumps(state)})
     except (OSError, SafetensorError) as error:
         raise CourseError(
-            f"{path} can't be written ({error}). Is there room on the disk, and may you write there?"
+            f"{path} can't be written ({error}). Is there space on the disk, and are you allowed to write there?"
         ) from error
 
 
 def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
-    """Tensors (CPU, contiguous) and state of a file that `save` wrote. CourseError where it is none."""
+    """Tensors (CPU, contiguous) and state from a file that `save` wrote. CourseError if it is not such a file."""
     if Path(path).is_dir():
-        raise CourseError(
-            f"{path} is a folder, where a checkpoint's file is expected, such as training.safetensors in it."
-        )
+        raise CourseError(f"{path} is a folder, but a checkpoint file is expected, such as training.safetensors in it.")
     if not Path(path).is_file():
         raise CourseError(f"There is no checkpoint {path}. `{command('tl_helpers train … --out DIR')}` writes one.")
     try:
@@ -44,7 +42,7 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
             return {name: file.get_tensor(name).clone() for name in file.keys()}, state  # noqa: SIM118 (no mapping)
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise CourseError(
-            f"{path} is no checkpoint of this course, or is damaged ({error}). Delete it to train anew."
+            f"{path} is not a checkpoint of this course, or is damaged ({error}). Delete it to train again."
         ) from error
 
 
@@ -54,7 +52,7 @@ def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that stand under `prefix/`, by the names behind it."""
+    """The tensors stored under `prefix/`, by the names that follow it."""
     start = prefix + "/"
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 

@@ -1,4 +1,4 @@
-"""The one training loop of the course; `train_model`, the recipes and the command line all end here."""
+"""The one training loop of the course; `train_model`, the recipes and the command line all end up here."""
 
 import math
 import time
@@ -26,7 +26,7 @@ from .settings import Settings
 
 @dataclass
 class FitResult:
-    """What a training knows: a row per epoch, the validation figures of the weights kept, and how it ended."""
+    """The record of a training: a row per epoch, the validation metrics of the weights kept, and how it ended."""
 
     history: list[dict] = field(default_factory=list)
     val: dict[str, float] = field(default_factory=dict)
@@ -48,25 +48,25 @@ def fit(
     start: str | None = None,
     each_epoch: Callable[[dict], None] | None = None,
 ) -> FitResult:
-    """Train `model` in place on `train`, choose by `val`, and leave it with the weights that were chosen.
+    """Train `model` in place on `train`, choose weights by `val`, and leave it with the chosen ones.
 
-    Chance outside (Python's, NumPy's, torch's) is left as it was.
+    The random state outside (Python's, NumPy's, torch's) is left as it was.
 
     Args:
         train, val: anything with a length that yields (inputs, labels) or (inputs, labels, weights); inputs are a tensor
             or a dict of tensors, labels int64 (b,), weights float32 (b,). `train` may give distributions over the classes
-            as labels, float32 (b, classes), as mixup does; right is then the largest share.
+            as labels, float32 (b, classes), as mixup does; the right class is then the one with the largest share.
         groups: parameter groups of an optimiser (discriminative rates: `models.layers.parameter_groups`), each with its
-            own peak `lr`; else every parameter that learns, at `settings.lr`.
-        checkpoint: a file in which every finished epoch is kept. If it is there already, training goes on from it and
-            ends bit-identical with one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
-            Another training's is refused, as far as that can be told: batches with a `fingerprint` say what they hold.
-        phase: a word for the history's rows, such as "probe" or "fine-tune".
+            own peak `lr`; by default every parameter that learns, at `settings.lr`.
+        checkpoint: a file in which every finished epoch is kept. If it exists already, training continues from it and
+            ends bit-identical to one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
+            Another training's file is refused where that can be told: batches with a `fingerprint` say what they hold.
+        phase: a label for the history's rows, such as "probe" or "fine-tune".
         start: what the training begins from, such as a fingerprint; a checkpoint that began from something else is refused.
-        each_epoch: is given the row of each epoch when it ends; what it raises ends the training (a search prunes so).
+        each_epoch: called with each epoch's row when it ends; what it raises ends the training (how a search prunes).
 
     Raises:
-        CourseError: a test set as `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
+        CourseError: a test set as `train` or `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
     """
     refuse_test(train, val)
     run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
@@ -92,7 +92,7 @@ def fit(
 
 
 class _Run:
-    """One training in progress: what changes from epoch to epoch."""
+    """One training in progress: the state that changes from epoch to epoch."""
 
     def __init__(self, model, train, val, settings, hardware, seed, groups, phase, start):
         self.model, self.train, self.val, self.settings = model, train, val, settings
@@ -101,14 +101,14 @@ class _Run:
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
         if not len(train) or (hasattr(val, "__len__") and not len(val)):
             raise CourseError(
-                "There is no batch to train or to validate on: the set is empty, or smaller than one (drop_last)."
+                "There is no batch to train or to validate on: the set is empty or smaller than a batch (drop_last)."
             )
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
         self.home, self.threads = home_of(model), torch.get_num_threads()
         hardware.place(model)
-        self.best = files.snapshot(model)  # what an interruption before the first epoch's end goes back to
+        self.best = files.snapshot(model)  # what an interruption before the end of the first epoch goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
         self.groups = [{k: v for k, v in group.items() if k not in ("name", "params")} for group in groups]
         self.optimiser = torch.optim.AdamW(
@@ -123,7 +123,7 @@ class _Run:
 
     @property
     def judged(self) -> nn.Module:
-        """What validation looks at and what is kept: the moving average of the weights where there is one."""
+        """What is validated and kept: the moving average of the weights if there is one."""
         return self.model if self.average is None else self.average.module
 
     def one_epoch(self, progress: Progress) -> None:
@@ -172,13 +172,13 @@ class _Run:
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-                if seen is not None:  # the optimiser's state is as large as the weights, in however many pieces
+                if seen is not None:  # the optimiser's state is as large as the weights, however many pieces there are
                     raise CourseError(TOO_LARGE) from None
-            # behind the `except`: the exception holds the tensors of this try, and memory comes free only when it is gone
+            # after the `except`: the exception holds the tensors of this try, and memory is freed only once it is gone
             self._smaller_pieces([rows_of(inputs) for inputs, _, _ in taken])
 
     def _gradient(self, taken: list[tuple], step: int) -> Tensor:
-        """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory asks for."""
+        """Gradient of the mean loss, weighted by samples, over all batches taken, in as many pieces as memory requires."""
         self.optimiser.zero_grad(set_to_none=True)
         whole = max(1e-12, float(sum(self._weights(labels, weights).sum() for _, labels, weights in taken)))
         seen = torch.zeros(4, device=self.hardware.device)
@@ -218,7 +218,7 @@ class _Run:
         rate = max(group["lr"] for group in self.optimiser.param_groups)
         raise DivergedError(
             f"The loss became {loss} in epoch {self.epoch + 1}, {where}, at a learning rate of {rate:.2g}. Try a tenth of "
-            f"the rate first; then look for inputs that are no numbers and labels that are wrong, and try precision='fp32'."
+            f"the rate first; then look for inputs that aren't numbers and labels that are wrong, and try precision='fp32'."
         )
 
     def _smaller_pieces(self, sizes: list[int]) -> None:
@@ -249,13 +249,13 @@ class _Run:
         return over
 
     def finish(self) -> None:
-        """Leave the model with the chosen weights, in eval mode, on the device that it came from, and torch its threads."""
-        torch.set_num_threads(self.threads)  # a training that went on took those it had begun with
+        """Leave the model with the chosen weights, in eval mode, on the device it came from, and restore torch's threads."""
+        torch.set_num_threads(self.threads)  # a resumed training used the number it had begun with
         self.model.load_state_dict(self.best)
         self.model.eval().to(self.home)
 
     def keep(self, file: Path) -> None:
-        """Write all that the next epoch needs."""
+        """Write everything that the next epoch needs."""
         tensors = files.prefixed("model", self.model.state_dict())
         if self.average is not None:
             tensors |= files.prefixed("average", self.average.state_dict())
@@ -267,7 +267,7 @@ class _Run:
         resume.save(file, tensors, state, self._identity(), self.hardware)
 
     def restore(self, file: Path) -> None:
-        """Go on where `keep` left off, on the hardware settings it was kept with."""
+        """Continue where `keep` left off, with the hardware settings it was kept with."""
         tensors, state, self.hardware = resume.load(file, self._identity(), self.hardware)
         self.hardware.place(self.model)  # before the optimiser, whose state takes on its parameters' layout
         self.model.load_state_dict(files.under("model", tensors))
@@ -280,7 +280,7 @@ class _Run:
         self.epoch, self.pieces, self.result = state["epoch"], state["pieces"], FitResult(**state["result"])
 
     def _identity(self) -> dict:
-        """What makes it this training and no other."""
+        """What distinguishes this training from any other."""
         return {
             "settings": asdict(self.settings),
             "seed": self.seed,

@@ -1,4 +1,4 @@
-"""The learning-rate range test: one short training with a rising rate shows which rates a model bears."""
+"""The learning-rate range test: one short training with a rising rate shows which rates a model tolerates."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from .protocol import order_kept, role_of
 
 @dataclass(frozen=True)
 class RateCurve:
-    """rates: tried, rising. losses: at each, smoothed, in nats. suggestion: a peak for a one-cycle schedule."""
+    """rates: those tried, rising. losses: at each, smoothed, in nats. suggestion: a peak for a one-cycle schedule."""
 
     rates: list[float]
     losses: list[float]
@@ -37,15 +37,15 @@ def lr_find(
     hardware: Hardware | None = None,
     seed: int = 0,
 ) -> RateCurve:
-    """Train `steps` steps while the rate rises from `low` to `high`; then all is as it was, chance and the batches' order too.
+    """Train `steps` steps as the rate rises from `low` to `high`; then restore everything, random state and batch order too.
 
     Follows Smith (2017): the bound is where the loss begins to rise. The suggestion stays below it by a factor of three,
-    which suits a head at random, whose loss falls first, and one that was probed, whose loss can only rise (the steepest
-    fall, which other finders take, says nothing there). It stops as soon as the loss is four times the lowest seen.
+    which suits a random head, whose loss falls first, and one that was probed, whose loss hardly falls (the steepest
+    fall, which other finders use, says nothing there). It stops as soon as the smoothed loss exceeds four times the lowest seen.
 
     Args:
         train: batches of (inputs, labels) or (inputs, labels, weights); taken again from the start when they run out.
-        groups: discriminative rates as `fit` takes them: all keep their ratio to the largest, which is what is tried.
+        groups: discriminative rates as `fit` takes them: all keep their ratio to the largest, which is the one tried.
 
     Raises:
         CourseError: fewer than ten rates were asked for, or tried before the loss exploded; no batch; a test set.
@@ -54,7 +54,7 @@ def lr_find(
         raise CourseError("The rate is chosen on training data: pass data.train, and look at data.test once, last.")
     if steps < 10 or not 0 < low < high:
         raise CourseError(
-            f"A curve needs ten rates or more that rise from above 0; found steps={steps}, low={low}, high={high}."
+            f"A curve needs ten rates or more, rising from above 0; found steps={steps}, low={low}, high={high}."
         )
     hardware = hardware or pick_device()
     with hardware.lend(model):
@@ -71,7 +71,7 @@ def lr_find(
                 parameter.grad = gradient
     if len(rates) < 10:
         raise CourseError(
-            f"The loss exploded after {len(rates)} of {steps} rates from {low:.2g} on: begin lower, with low=…."
+            f"The loss exploded after {len(rates)} of {steps} rates, starting from {low:.2g}: begin lower, with low=…."
         )
     return RateCurve(rates, losses, _suggest(rates, losses))
 

@@ -1,4 +1,4 @@
-"""What a look at a set says: logits gathered over batches, and figures weighted by samples, never by batches."""
+"""Measuring a model on a set: logits gathered over batches, and metrics weighted by samples, never by batches."""
 
 from collections.abc import Iterable
 
@@ -12,13 +12,13 @@ from ..errors import CourseError
 from .protocol import part_of, rows_of
 
 TOO_LARGE = (
-    "What can't be cut any further does not fit into the device's memory: take smaller images, shorter texts, fewer classes "
-    "of pairs; where it was a GPU's, TL_DEVICE=cpu is another way."
+    "What can't be cut any further does not fit into the device's memory: use smaller images, shorter texts or fewer "
+    "classes of pairs; on a GPU, try TL_DEVICE=cpu."
 )
 
 
 def unpack(batch: tuple | list) -> tuple:
-    """A batch as (inputs, labels, weights); weights are ones where a loader gives only (inputs, labels)."""
+    """A batch as (inputs, labels, weights); weights are ones if a loader gives only (inputs, labels)."""
     inputs, labels, *rest = batch
     return inputs, labels, rest[0] if rest else torch.ones(len(labels))
 
@@ -26,7 +26,7 @@ def unpack(batch: tuple | list) -> tuple:
 def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (n, classes) float32, labels (n,) int64 and weights (n,) float32 of all batches, on the CPU.
 
-    In the order of the set, where batches are sorted by length and know it (`in_order`).
+    Batches sorted by length are put back into the order of the set, if they know it (`in_order`).
 
     The model is put into eval mode and left there, on the device that it came from; no gradient is kept.
     """
@@ -39,7 +39,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     if not gathered:
         raise CourseError("There is nothing to look at: this set yields no batch. Is the folder or the subset empty?")
     in_order = getattr(batches, "in_order", None)
-    if not callable(in_order):  # torch's own DataLoader has an `in_order`, too: a switch
+    if not callable(in_order):  # torch's own DataLoader has an `in_order` too, but it is a switch
         in_order = torch.Tensor.contiguous
     logits, labels, weights = (in_order(torch.cat(column)) for column in zip(*gathered, strict=True))
     check_labels(logits, labels)
@@ -47,7 +47,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
 
 
 def logits_of(model: nn.Module, inputs, hardware: Hardware) -> Tensor:
-    """Logits (n, classes) float32 on the CPU; where a batch does not fit into memory, its halves one after the other."""
+    """Logits (n, classes) float32 on the CPU; if a batch does not fit into memory, its halves one by one."""
     try:
         with hardware.autocast():
             return model(hardware.send(inputs)).float().cpu()
@@ -64,7 +64,7 @@ def logits_of(model: nn.Module, inputs, hardware: Hardware) -> Tensor:
 def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> dict[str, float]:
     """Loss (weighted), accuracy, balanced accuracy (mean recall over classes) and F1 (macro), each in its own unit.
 
-    Every sample counts once in accuracy, balanced accuracy and F1, the uncertain ones too; the loss uses the weights.
+    Every sample counts once in accuracy, balanced accuracy and F1, uncertain ones included; the loss uses the weights.
     """
     weights = torch.ones(len(labels)) if weights is None else weights
     losses = F.cross_entropy(logits, labels, reduction="none")
@@ -78,13 +78,13 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
 
 
 def drawers(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Tensor:
-    """Answers sorted into `bins` drawers of equal width by how sure they are; only drawers that hold some.
+    """Answers sorted into `bins` drawers of equal width by how sure they are; empty drawers are left out.
 
     Args:
         probabilities: float32 (n, classes). labels: int64 (n,).
 
     Returns:
-        float32 (drawers, 3): mean confidence, share of right answers, share of all answers that lie there.
+        float32 (drawers, 3): mean confidence, share of right answers, share of all answers that are in the drawer.
     """
     sure, said = probabilities.max(dim=1)
     place = (sure * bins).long().clamp(max=bins - 1)
@@ -100,7 +100,7 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 10) -> 
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
-    """CourseError where a label has no logit (the head was made for fewer classes than the data has), or is no distribution."""
+    """CourseError if a label has no logit (the head was made for fewer classes than the data has) or is not a distribution."""
     if logits.ndim != 2:
         raise CourseError(
             f"The model should give logits (batch, classes), found {tuple(logits.shape)}. Is a head missing?"
@@ -110,7 +110,7 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
             labels.sum(1), torch.ones(len(labels), device=labels.device), atol=1e-3
         ):
             raise CourseError(
-                f"Labels that are distributions are (batch, {logits.shape[1]}) here, a row sums to 1; found {tuple(labels.shape)}."
+                f"Labels as distributions are (batch, {logits.shape[1]}) here, with rows summing to 1; found {tuple(labels.shape)}."
             )
         return
     if labels.dtype != torch.int64 or labels.ndim != 1:

@@ -6,7 +6,7 @@ from tqdm.auto import tqdm
 
 
 def say(message: str) -> None:
-    """A message to a reader that leaves a progress bar whole."""
+    """Print a message without breaking a progress bar."""
     tqdm.write(message)
 
 
@@ -30,5 +30,5 @@ class Progress:
         self._bar.set_postfix(self._shown)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.close()

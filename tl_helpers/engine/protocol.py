@@ -1,4 +1,4 @@
-"""All that the engine asks of what it is given: batches with a role, inputs that can be cut."""
+"""What the engine requires of its data: batches with a role, inputs that can be cut."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,12 +10,12 @@ from ..errors import CourseError
 
 
 def role_of(batches: Iterable) -> str | None:
-    """The role of what is behind batches, or behind a DataLoader: "train", "val", "test", or None where nobody knows."""
+    """The role of the data behind batches, or behind a DataLoader: "train", "val", "test", or None if it is unknown."""
     return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
 
 
 def refuse_test(train: Iterable, val: Iterable) -> None:
-    """CourseError where a test set is to learn from or to choose by."""
+    """CourseError if a test set is used to train or to choose."""
     if "test" in (role_of(train), role_of(val)):
         raise CourseError(
             "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, "
@@ -24,17 +24,17 @@ def refuse_test(train: Iterable, val: Iterable) -> None:
 
 
 def rows_of(inputs) -> int:
-    """How many rows a tensor, or a dict of tensors, holds; a language model has a label for each word of a row."""
+    """How many rows a tensor, or a dict of tensors, has; a language model has a label for each word of a row."""
     return len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
 
 
 def part_of(inputs, part: slice):
-    """These rows of a tensor, or of each tensor of a dict."""
+    """These rows of a tensor, or of each tensor in a dict."""
     return {k: v[part] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[part]
 
 
 def begin_pass(batches, epoch: int, seed: int) -> None:
-    """Make what follows pass number `epoch`: batches of ours know it, a DataLoader's own generators are given `seed`."""
+    """Begin pass number `epoch`: the course's own batches are told, a DataLoader's own generators are given `seed`."""
     if hasattr(batches, "set_epoch"):
         batches.set_epoch(epoch)
     for generator in _generators(batches):
@@ -43,7 +43,7 @@ def begin_pass(batches, epoch: int, seed: int) -> None:
 
 @contextmanager
 def order_kept(batches) -> Iterator[None]:
-    """Inside, batches may be passed over; afterwards their next pass is the one that it would have been."""
+    """Inside, batches may be iterated over; afterwards their next pass is the one it would have been anyway."""
     epoch, drawn = getattr(batches, "_epoch", None), [(one, one.get_state()) for one in _generators(batches)]
     try:
         yield
@@ -55,13 +55,13 @@ def order_kept(batches) -> Iterator[None]:
 
 
 def _generators(batches) -> list[torch.Generator]:
-    """A DataLoader's own generators: its, and its sampler's, where they have one."""
+    """A DataLoader's own generator and its sampler's, if they have one."""
     found = (getattr(owner, "generator", None) for owner in (batches, getattr(batches, "sampler", None)))
     return [one for one in found if isinstance(one, torch.Generator)]
 
 
 def in_pieces(taken: list[tuple], pieces: int) -> Iterator[tuple]:
-    """Batches of (inputs, labels, weights), each cut into so many pieces; inputs are a tensor or a dict of tensors."""
+    """Batches of (inputs, labels, weights), each cut into `pieces` pieces; inputs are a tensor or a dict of tensors."""
     for inputs, labels, weights in taken:
         rows = rows_of(inputs)
         size = math.ceil(rows / pieces)

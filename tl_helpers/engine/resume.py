@@ -1,4 +1,4 @@
-"""The file from which an interrupted training goes on, and the checks that it is this training's file."""
+"""The file from which an interrupted training continues, and the checks that the file is this training's."""
 
 import json
 from dataclasses import replace
@@ -13,14 +13,14 @@ from . import checkpoint as files
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict, identity: dict, hardware: Hardware) -> None:
-    """Write weights, optimiser, best weights and history, atomically, with what the bits depend on."""
+    """Write weights, optimiser, best weights and history, atomically, with the settings that the bits depend on."""
     bits = {"device": hardware.device.type, "precision": hardware.precision, "channels_last": hardware.channels_last}
     bits |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     files.save(path, tensors, {**state, "identity": identity, "hardware": bits})
 
 
 def load(path: Path, identity: dict, hardware: Hardware) -> tuple[dict[str, Tensor], dict, Hardware]:
-    """Tensors, state and the hardware to go on with. CourseError where it is another training's file."""
+    """Tensors, state and the hardware to continue with. CourseError if the file is another training's."""
     tensors, state = files.load(path)
     identity = json.loads(json.dumps(identity))  # as the file has it: tuples become lists
     differs = [key for key, value in identity.items() if state.get("identity", {}).get(key) != value]
@@ -28,14 +28,14 @@ def load(path: Path, identity: dict, hardware: Hardware) -> tuple[dict[str, Tens
         since = " (another set, or files that have changed since)" if "training data" in differs else ""
         raise CourseError(
             f"{path} was written by another training: it differs in {', '.join(differs)}{since}. Give this one "
-            "a folder of its own (such as --out runs/second), or delete that file to begin anew."
+            "a folder of its own (such as --out runs/second), or delete that file to start over."
         )
     then = state["hardware"]
     if then["device"] != hardware.device.type or then["torch"] != torch.__version__:
         raise CourseError(
-            f"{path} was trained on {then['device']} with torch {then['torch']}; here it would go on on "
+            f"{path} was trained on {then['device']} with torch {then['torch']}; here it would continue on "
             f"{hardware.device.type} with torch {torch.__version__} and end with other numbers. "
-            f"Go on there, or delete the file to begin anew."
+            f"Continue there, or delete the file to start over."
         )
     torch.set_num_threads(then["threads"])
     return tensors, state, replace(hardware, precision=then["precision"], channels_last=then["channels_last"])

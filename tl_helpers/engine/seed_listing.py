@@ -1,4 +1,4 @@
-"""The two functions of the article the course is built on, with its arguments in its order. Both stand on `fit`."""
+"""The two functions of the article the course is built on, with its arguments in its order; training is `fit`."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ def train_model(
     seed: int = 0,
     checkpoint: Path | str | None = None,
 ) -> nn.Module:
-    """Fine-tune every layer of `model` in place that is not frozen; gives it back with its best weights, in eval mode.
+    """Fine-tune, in place, every layer of `model` that is not frozen; returns it with its best weights, in eval mode.
 
     Args:
         dataloaders: "train" and "val", each yielding (inputs, labels).
         dataset_sizes: how many samples "train" and "val" have; checked against the loaders.
-        classes: their names; checked against the labels by way of the logits.
+        classes: their names; checked against the labels by means of the logits.
         lr: the peak of a one-cycle schedule. weight_decay: AdamW's.
 
     Raises:
         CourseError: "train" or "val" is missing or empty, sizes don't agree, the head doesn't fit the classes, or
-            `checkpoint` is of a training with other classes, sizes or settings.
+            `checkpoint` is from a training with other classes, sizes or settings.
     """
     for name, given in (("dataloaders", dataloaders), ("dataset_sizes", dataset_sizes)):
         if not {"train", "val"} <= set(given):
@@ -45,14 +45,12 @@ def train_model(
     for part in ("train", "val"):
         found = _samples(dataloaders[part])
         if found == 0:
-            raise CourseError(f"The loader of the part {part!r} holds no sample. Is its folder or its subset empty?")
+            raise CourseError(f"The loader of the part {part!r} yields no sample. Is its folder or its subset empty?")
         if found not in (None, dataset_sizes[part]):
-            raise CourseError(
-                f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader holds {found} samples."
-            )
+            raise CourseError(f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader has {found} samples.")
     if len(classes) < 2:
         raise CourseError(
-            f"There is nothing to tell apart: found the one class {list(classes)}. Two or more are needed."
+            f"There is nothing to tell apart: found only {list(classes)} as classes. Two or more are needed."
         )
     hardware = pick_device(device)
     _check_head(model, dataloaders["val"], classes, hardware)
@@ -63,7 +61,7 @@ def train_model(
 
 
 def _samples(loader) -> int | None:
-    """How many samples a pass of a loader holds; None where it can't be told without one."""
+    """How many samples one pass of a loader contains; None if that can't be known without a pass."""
     for owner in (getattr(loader, "sampler", None), getattr(loader, "dataset", None)):
         with contextlib.suppress(TypeError):  # an iterable data set has no length
             return len(owner)
@@ -84,7 +82,7 @@ def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Har
 
 
 def test_model(model: nn.Module, device: torch.device | str, testloader) -> float:
-    """The share of right answers on `testloader`, in [0, 1]. Every sample counts once, in a ragged last batch too."""
+    """The share of right answers on `testloader`, in [0, 1]. Every sample counts once, even in a ragged last batch."""
     hardware = pick_device(device)
     hardware.place(model)
     logits, labels, _ = predict(model, testloader, hardware)

@@ -1,4 +1,4 @@
-"""How to train: the figures that a training is given, and the course of the learning rate that follows from them."""
+"""How to train: the settings of a training, and the schedule of the learning rate that follows from them."""
 
 import math
 from collections.abc import Mapping
@@ -36,14 +36,14 @@ class Settings:
 
     def __post_init__(self):
         if isinstance(self.lr, str):
-            raise CourseError(f"lr is a number, found the text {self.lr!r}.")
+            raise CourseError(f"lr must be a number, found the text {self.lr!r}.")
         if self.epochs != int(self.epochs):
-            raise CourseError(f"epochs is a whole number, found {self.epochs}.")
+            raise CourseError(f"epochs must be a whole number, found {self.epochs}.")
         object.__setattr__(self, "epochs", int(self.epochs))
         if self.epochs < 1 or not 0 < self.lr < math.inf or not self.weight_decay >= 0 or self.accumulate < 1:
-            raise CourseError(f"Training takes epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
+            raise CourseError(f"Training needs epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
         if self.clip is not None and not self.clip > 0:
-            raise CourseError(f"clip is a norm above 0, or None for gradients as they are, found {self.clip}.")
+            raise CourseError(f"clip must be a norm above 0, or None for unclipped gradients, found {self.clip}.")
         if (
             not 0 <= self.label_smoothing < 1
             or not 0 < self.warmup < 1
@@ -51,12 +51,12 @@ class Settings:
         ):
             raise CourseError(f"label_smoothing is in [0, 1), warmup in (0, 1) and patience at least 1, found {self}.")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise CourseError(f"ema is a share in (0, 1), such as 0.99, found {self.ema}.")
+            raise CourseError(f"ema must be a share in (0, 1), such as 0.99, found {self.ema}.")
         if self.class_weights is not None:
             given = () if isinstance(self.class_weights, Mapping) else tuple(map(float, self.class_weights))
             if not any(given) or not all(0 <= weight < math.inf for weight in given):
                 raise CourseError(
-                    "class_weights are numbers from 0 on, not all 0, in the order of the classes, such as (1.0, 5.0); found "
+                    "class_weights must be numbers ≥ 0, not all 0, in the order of the classes, such as (1.0, 5.0); found "
                     f"{self.class_weights}."
                 )
             object.__setattr__(self, "class_weights", given)

@@ -25,12 +25,12 @@ TITLES = {
 
 
 def lesson(number: str, *, seed: int = 0) -> Budget:
-    """Open notebook `number` ("07"): seed Python, NumPy and torch, print three lines, return the budget.
+    """Open notebook `number` ("07"): seed Python, NumPy and torch, print three lines and return the budget.
 
     The lines are the title, one that starts with `hardware: ` and one that starts with `budget: `; the last two differ
     between machines and are sanitised when stored outputs are compared.
 
-    Raises CourseError where no notebook has that number.
+    Raises CourseError if no notebook has that number.
     """
     if number not in TITLES:
         raise CourseError(f"There is no notebook {number!r}; there are {', '.join(TITLES)}. Write it as a text: '07'.")
@@ -43,7 +43,7 @@ def lesson(number: str, *, seed: int = 0) -> Budget:
 
 
 def budget_line(budget: Budget) -> str:
-    """The budget on one line, by its fields: `budget: class · epochs 6 · image size 128 · …`."""
+    """The budget on one line, field by field: `budget: class · epochs 6 · image size 128 · …`."""
     fields = [(key, value) for key, value in vars(budget).items() if key != "name"]
     shown = [f"{key.replace('_', ' ')} {str(value).replace('None', 'all')}" for key, value in fields]
     return "budget: " + " · ".join([budget.name, *shown])

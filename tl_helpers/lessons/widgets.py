@@ -1,4 +1,4 @@
-"""Things to move: a slider that takes one drawing after another and shows its nearest neighbours."""
+"""Interactive widgets: a slider that steps through drawings and shows the nearest neighbours of each."""
 
 import base64
 import html
@@ -14,10 +14,10 @@ from tl_helpers.lessons.plots.pictures import artist, credits_of, pick
 
 
 def browse_neighbours(queries, known, similarity: Tensor, *, count: int = 5, start: int = 0) -> ipywidgets.VBox:
-    """A slider over the `queries` and, below it, the one chosen with its `count` nearest in `known`, nearest first.
+    """A slider over the `queries` and, below it, the chosen one with its `count` nearest in `known`, nearest first.
 
-    `similarity` is (queries, known); row i of both sets is the same thing, so number i is the right answer: it gets a
-    frame and a tick. The picture is an `HTML` widget: set `box.children[0].value`, read `box.children[1].value`.
+    `similarity` is (queries, known); row i of both sets is the same thing, so number i is right, marked by a tick and
+    its frame's colour. The picture is an `HTML` widget: set `box.children[0].value`, read `box.children[1].value`.
     """
     similarity = torch.as_tensor(similarity).cpu()
     slider = ipywidgets.IntSlider(value=start, min=0, max=len(similarity) - 1, description="drawing")

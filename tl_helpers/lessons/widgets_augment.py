@@ -13,9 +13,9 @@ from tl_helpers.lessons.widgets import _card
 
 
 def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72) -> ipywidgets.VBox:
-    """The pictures `indices`, and below each what an augmentation makes of it; mixed ones say what their label is.
+    """The pictures at `indices` and, below each, what an augmentation makes of it; a mixed one says what its label is.
 
-    Children: the method (a dropdown), its strength (a slider, 0 to 1; of mixup and CutMix: how evenly shares are drawn; off
+    Children: the method (a dropdown), its strength (a slider, 0 to 1; for mixup and CutMix: how evenly shares are drawn; off
     where a method draws its own), a button that draws again, and the page, an `HTML` widget. The first draw is always the same.
     """
     method = ipywidgets.Dropdown(options=[*SINGLE, "trivial", *MIXES], description="method")
@@ -54,6 +54,6 @@ def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72)
 
 
 def _in_words(row: torch.Tensor, classes: Sequence[str]) -> str:
-    """A label that is a distribution: "0.62 Food & Drink, 0.38 Objects"."""
+    """A label that is a distribution, in words: "0.62 Food & Drink, 0.38 Objects"."""
     shares, places = row.topk(2)
     return ", ".join(f"{s:.2f} {classes[k]}" for s, k in zip(shares.tolist(), places.tolist(), strict=True) if s > 0)

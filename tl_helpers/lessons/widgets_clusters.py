@@ -1,4 +1,4 @@
-"""Things to move on clusters: a player that steps through pictures of a method, and a map to look around in."""
+"""Interactive widgets for clusters: a player that steps through pictures of a method, and a map to explore."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from tl_helpers.recipes.cluster_views import colour, map_svg
 
 
 def player(frames: Sequence[str], captions: Sequence[str], *, interval: int = 900) -> ipywidgets.VBox:
-    """Play, or step with the slider, through `frames` (HTML or SVG), each under its caption.
+    """Play `frames` (HTML or SVG), each under its caption, or step through them with the slider.
 
     Set `box.children[0].children[1].value` (0 to the last frame), read `box.children[1].value`.
     """
@@ -32,7 +32,7 @@ def player(frames: Sequence[str], captions: Sequence[str], *, interval: int = 90
 def map_browser(
     maps: Mapping[str, object], colours: Mapping[str, tuple], names: Sequence[str], *, note: str = ""
 ) -> ipywidgets.VBox:
-    """Choose a map and what colours its dots; a dot's name shows under the mouse.
+    """Choose a map and what its dots are coloured by; a dot's name appears under the mouse.
 
     `maps`: name to (n, 2). `colours`: name to (labels (n,), the names of the labels). Set the `value` of
     `box.children[0].children[0]` (the map) and `[1]` (the colours), read `box.children[1].value`.

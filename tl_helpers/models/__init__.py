@@ -1,4 +1,4 @@
-"""Networks: backbones from one table, heads, what is frozen, what learns how fast."""
+"""Networks: backbones from one table, heads, what is frozen, and how fast the rest learns."""
 
 from .backbones import Backbone, load_backbone
 from .freezing import freeze, freeze_batch_norm, has_counted, train_mode, trainable_table, unfreeze, unfreeze_from

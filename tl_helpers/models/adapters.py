@@ -1,4 +1,4 @@
-"""LoRA: beside a frozen matrix two thin ones learn, whose product is added to it (Hu et al., 2022). By the library peft."""
+"""LoRA: two thin matrices learn, and their product is added to a frozen one (Hu et al., 2022). Uses the library peft."""
 
 from torch import nn
 
@@ -10,13 +10,13 @@ from .heads import Classifier
 def add_lora(
     model: Classifier, rank: int = 8, *, alpha: int = 16, targets: tuple[str, ...] = ("query", "value")
 ) -> None:
-    """Freeze the backbone and put an adapter of `rank` beside each layer called one of `targets`; the head learns.
+    """Freeze the backbone and add an adapter of rank `rank` to each layer named in `targets`; the head learns.
 
     In place. Such a layer is linear ("query", "value" in a transformer) or a convolution ("conv_pw", "conv_pwl" in
-    EfficientNet). An adapter begins as zero, so the model computes what it computed before.
+    EfficientNet). An adapter starts at zero, so the model computes what it computed before.
 
     Raises:
-        CourseError: the backbone has no layer of one of these names.
+        CourseError: the backbone has no layer with one of these names.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -31,7 +31,7 @@ def add_lora(
 
 
 def merge_lora(model: Classifier) -> None:
-    """Add every adapter to its matrix and take it away, in place: a plain network again, to be saved as any other."""
+    """Add every adapter to its matrix and remove it, in place: a plain network again, saved like any other."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(model.named_modules()):

@@ -51,7 +51,7 @@ class Backbone(Encoder):
 
     @property
     def stages(self) -> dict[str, list[nn.Module]]:
-        """The parts of the body from stem to top. See `stage_parameters` for all that belongs to each."""
+        """The parts of the body from stem to top. See `stage_parameters` for everything that belongs to each."""
         return {stage: _modules(self.body, where) for stage, where in self._stages.items()}
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class Backbone(Encoder):
 
     @contextmanager
     def _size_of(self, images: Tensor) -> Iterator[None]:
-        """Say it where a body of torchvision or timm takes one size only, and fails at another."""
+        """Explain the failure if a body of torchvision or timm takes only one size and was given another."""
         try:
             yield
         except (AssertionError, RuntimeError) as error:
@@ -92,7 +92,7 @@ class Backbone(Encoder):
             if sides == (size, size) or re.search("CUDA|MPS|memory", str(error)) or self._takes(sides):
                 raise
             raise CourseError(
-                f"{self.name} does not take images of {sides[0]} x {sides[1]}; its weights expect {size} x {size}: say "
+                f"{self.name} does not take images of {sides[0]} x {sides[1]}; its weights expect {size} x {size}: use "
                 f"size={size} (--size {size})."
             ) from error
 
@@ -125,7 +125,7 @@ class Backbone(Encoder):
                 )
 
     def _look(self) -> None:
-        """For a name that is in no row: run one image of zeros and see where maps and features come out."""
+        """For a name that has no row: run one image of zeros and see where maps and features come out."""
         size = self.preprocess.size
         was_training, x = self.training, torch.zeros(1, 3, size, size)
         self.eval()
@@ -145,25 +145,25 @@ def load_backbone(name: str, weights: str | None = "default") -> Backbone:
     """The backbone called `name`, with its trained weights, or with random ones if you say ``weights=None``.
 
     Args:
-        name: a row of `models.TABLE`, or nearly any classification model of torchvision, or model of timm.
+        name: a row of `models.TABLE`, or nearly any classification model of torchvision or model of timm.
         weights: "default", or None for random numbers (a control experiment, never a silent fallback).
 
     Raises:
-        CourseError: unknown name; weights that are damaged, or neither here nor within reach.
+        CourseError: unknown name; weights that are damaged, or neither on this machine nor within reach.
     """
     if weights not in ("default", None):
-        raise CourseError(f'weights is "default" (trained) or None (random), found {weights!r}.')
+        raise CourseError(f'weights must be "default" (trained) or None (random), found {weights!r}.')
     row = find_row(name)
     network, source = whole_network(row, trained=weights is not None)
     return Backbone(row, cut(row, network)[0], source)
 
 
 def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
-    """The row's network as its library knows it, its own classifier included, and where the weights came from."""
+    """The row's network as its library builds it, including its own classifier, and where the weights came from."""
     path = weights_file(row) if trained else None
     source = f"{row.weights}: {path.name}" if path else "random"
     if row.library == "timm":
-        # Positions of a transformer are resized to the images it gets, instead of refusing other sizes.
+        # A transformer's positions are resized to fit the images it gets, rather than refusing other sizes.
         any_size = timm.models.is_model_in_modules(row.architecture.split(".")[0], _SIZED)
         overlay = {"file": str(path), "source": "", "custom_load": False} if row.weights == "timm" and path else None
         network = timm.create_model(
@@ -186,7 +186,7 @@ def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
 
 
 def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
-    """Take the network's own classifier off (in place): (body, that last layer), None where there is none."""
+    """Remove the network's own classifier (in place): (body, that last layer), the latter None if there is none."""
     if row.library in ("vgg-conv", "small"):
         return network, None
     if row.library == "timm":
@@ -195,7 +195,7 @@ def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
         return network, last if isinstance(last, nn.Linear) else None
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise CourseError(f"{row.name} does not end in a linear layer: where its body ends is not known.")
+        raise CourseError(f"{row.name} does not end in a linear layer, so it is not known where its body ends.")
     last = network.get_submodule(linear[-1])
     network.set_submodule(linear[-1], nn.Identity())
     return network, last
@@ -230,14 +230,14 @@ _BLOCKS = ("features", "blocks", "stages", "layers", "trunk_output")
 
 
 def _stages_by_looking(body: nn.Module) -> dict[str, str]:
-    """Stages for a network without a row: what stands before its blocks, each block, what stands behind."""
+    """Stages for a network without a row: what comes before its blocks, each block, what comes after."""
     stages: dict[str, list[str]] = {}
     for name, child in _top_parts(body):
         children = list(child.children())
         if not any(True for _ in child.parameters()):
             continue
         if name.split(".")[-1] in _BLOCKS and len(children) > 1:
-            # A block begins with a layer that learns; the activation or pooling behind it belongs to it.
+            # A block begins with a layer that learns; the activation or pooling after it belongs to it.
             starts = [i for i, c in enumerate(children) if any(True for _ in c.parameters())]
             for i, end in zip(starts, [*starts[1:], len(children)], strict=True):
                 stages[f"{name}.{i}"] = [f"{name}[{i}:{end}]"]
@@ -249,7 +249,7 @@ def _stages_by_looking(body: nn.Module) -> dict[str, str]:
 
 
 def _top_parts(body: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The children of a network; of one that only wraps the blocks (torchvision's `encoder`), its own children."""
+    """The children of a network; for one that only wraps the blocks (torchvision's `encoder`), its own children."""
     parts = []
     for name, child in body.named_children():
         inner = dict(child.named_children()) if not isinstance(child, nn.Sequential) else {}
@@ -261,7 +261,7 @@ def _top_parts(body: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def outputs(body: nn.Module, x: Tensor, modules: dict[str, nn.Module]) -> dict[str, Tensor]:
-    """Run the body once and note what the given modules hand out, by the given names."""
+    """Run the body once and record what the given modules output, under the given names."""
     seen: dict[str, Tensor] = {}
     hooks = [m.register_forward_hook(lambda _m, _i, out, n=n: seen.update({n: out})) for n, m in modules.items()]
     try:

@@ -1,4 +1,4 @@
-"""What a head stands on: a network that turns inputs into features, in stages from stem to top."""
+"""What a head is attached to: a network that turns inputs into features, in stages from stem to top."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ class Encoder(nn.Module):
     """Inputs -> features (b, width). Subclasses set `name`, `width`, `source` ("random" for none), `licence`, `stages`.
 
     Attributes:
-        spec: what `build` makes the same architecture from: a name, or a plain dict.
+        spec: what `build` makes the same architecture from; a name or a plain dict.
     """
 
     name: str
@@ -24,18 +24,18 @@ class Encoder(nn.Module):
 
     @property
     def spec(self) -> str | dict:
-        """What a checkpoint keeps to make this architecture again."""
+        """What a checkpoint keeps in order to rebuild this architecture."""
         return self.name
 
     @property
     def stages(self) -> dict[str, list[nn.Module]]:
-        """The parts from stem to top. See `stage_parameters` for all that belongs to each."""
+        """The parts from stem to top. See `stage_parameters` for everything that belongs to each."""
         raise NotImplementedError
 
     def stage_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Every parameter exactly once, with its name, by stage from stem to top.
 
-        Parameters that stand in no module of their own (a transformer's class token and positions) are the stem's.
+        Parameters that have no module of their own (a transformer's class token and positions) belong to the stem.
         """
         names = {parameter: name for name, parameter in self.named_parameters()}
         found: dict[str, list] = {}
@@ -53,9 +53,9 @@ class Encoder(nn.Module):
     @property
     def fingerprint(self) -> str:
         """sha256 of name, preprocessing, layers and the weights as they are now: the key under which features are kept."""
-        layers = re.sub(r" at 0x[0-9a-f]+", "", repr([*self.children()]))  # a function's address is another in each run
+        layers = re.sub(r" at 0x[0-9a-f]+", "", repr([*self.children()]))  # a function's address changes between runs
         digest = hashlib.sha256(f"{self.name} {self.preprocess} {layers}".encode())
-        everything = self.state_dict() | dict(self.named_buffers())  # mean and deviation are in no state
+        everything = self.state_dict() | dict(self.named_buffers())  # mean and deviation are not in the state
         for name, tensor in everything.items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -1,8 +1,8 @@
 """Freezing that holds: no gradient, and batch norm and dropout at rest.
 
-What gets no gradient any more can still change: an optimiser goes on by a gradient that was left behind, and batch norm's
-running mean and variance are no parameters and move with every batch in training mode. So what is frozen here is
-also kept in eval mode (`train_mode`), and left out of the optimiser (`layers.parameter_groups`).
+What no longer gets a gradient can still change: an optimiser keeps using a gradient left behind, and batch norm's
+running mean and variance are not parameters and move with every batch in training mode. So what is frozen here is
+also kept in eval mode (`train_mode`) and left out of the optimiser (`layers.parameter_groups`).
 """
 
 from torch import nn
@@ -25,11 +25,11 @@ def unfreeze(module: nn.Module) -> None:
 
 
 def unfreeze_from(model: nn.Module, stage: str) -> None:
-    """Let `stage` of the backbone and all above it learn; freeze what stands below. A head is left as it is.
+    """Let `stage` of the backbone and everything above it learn; freeze what is below. A head is left as it is.
 
     Args:
         model: a Backbone, or a Classifier with one.
-        stage: a name out of ``backbone.stages``, which runs from stem to top.
+        stage: a name from ``backbone.stages``, which runs from stem to top.
 
     Raises:
         CourseError: there is no such stage.
@@ -51,7 +51,7 @@ def train_mode(model: nn.Module) -> nn.Module:
 
 
 def settle(module: nn.Module) -> nn.Module:
-    """Put every fully frozen part of `module` into eval mode, with all that is inside it; returns `module`."""
+    """Put every fully frozen part of `module` into eval mode, with everything inside it; returns `module`."""
     parameters = list(module.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         return module.eval()
@@ -61,16 +61,16 @@ def settle(module: nn.Module) -> nn.Module:
 
 
 def freeze_batch_norm(backbone: nn.Module) -> None:
-    """Freeze every batch norm: its scale and shift get no gradient, and its running statistics rest in training too.
+    """Freeze every batch norm: scale and shift get no gradient, and running statistics stay fixed in training too.
 
-    A small batch of the target would otherwise replace statistics that were counted over a million images.
+    A small batch of the target would otherwise replace statistics that were gathered over a million images.
     """
     for norm in _batch_norms(backbone):
         freeze(norm)
 
 
 def has_counted(backbone: nn.Module) -> bool:
-    """Whether its batch norms hold statistics of data; with random weights these are zeros and ones, and worth nothing."""
+    """Whether its batch norms contain statistics of data; with random weights these are zeros and ones, and worthless."""
     return any(norm.running_mean is not None and bool(norm.running_mean.any()) for norm in _batch_norms(backbone))
 
 
@@ -98,7 +98,7 @@ def parts(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
 
 
 def trainable_table(model: nn.Module) -> list[dict]:
-    """What learns, a row per stage and one for all: ``stage, parameters, trainable, share`` (of its parameters, 0..1)."""
+    """What learns, one row per stage and one for all: ``stage, parameters, trainable, share`` (of its parameters, 0..1)."""
     rows = []
     for stage, found in parts(model).items():
         count = sum(p.numel() for _, p in found)

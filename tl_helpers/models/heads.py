@@ -1,7 +1,7 @@
-"""Heads: what a backbone's features are turned into. ``attach_head(backbone, heads.linear(6))``.
+"""Heads: the layers that turn a backbone's features into answers. ``attach_head(backbone, heads.linear(6))``.
 
-Each function here describes a head as a plain dict can hold it; it is built when it is attached, since only then the
-width of the features is known. So a checkpoint can name its head, and `build` makes it again.
+Each function here describes a head in a form that a plain dict can hold; the head is built when it is attached, since
+only then is the width of the features known. So a checkpoint can name its head, and `build` can make it again.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from .weights import read_convolution
 
 @dataclass(frozen=True)
 class Head:
-    """A head that is not built yet: its kind and what it was asked for with."""
+    """A head that is not built yet: its kind and the arguments it was asked for with."""
 
     kind: str
     arguments: dict = field(default_factory=dict)
@@ -65,7 +65,7 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 class Classifier(nn.Module):
-    """A backbone with a head. Images as the backbone takes them -> what the head gives (logits, mostly)."""
+    """A backbone with a head. Images as the backbone takes them -> what the head gives (mostly logits)."""
 
     def __init__(self, backbone: Encoder, head: Head):
         super().__init__()
@@ -84,7 +84,7 @@ class Classifier(nn.Module):
         return self.head(self.backbone.forward_stages(images), images.shape[-2:])
 
     def shapes(self) -> dict[str, torch.Size]:
-        """The shape of every weight by its name; once a layer was replaced or added it is no more what `spec` describes."""
+        """The shape of every weight by name; after a layer is replaced or added, no longer what `spec` describes."""
         return {name: tensor.shape for name, tensor in self.state_dict().items()}
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -97,16 +97,16 @@ def attach_head(backbone: Encoder, head: Head) -> Classifier:
     """The backbone with a head on it; the backbone itself is used, not a copy.
 
     Raises:
-        CourseError: `head` is no head of `heads`, or does not fit this backbone.
+        CourseError: `head` is not one of `heads`, or does not fit this backbone.
     """
     if not isinstance(backbone, Encoder) or not isinstance(head, Head):
         raise CourseError(
             f"attach_head takes a backbone and a head such as heads.linear(6), found {type(backbone).__name__} and "
-            f"{type(head).__name__}. A module of your own goes behind it with nn.Sequential(backbone, module)."
+            f"{type(head).__name__}. Add a module of your own with nn.Sequential(backbone, module)."
         )
     if head.kind in ("conv_pool", "edges", "imagenet") and not isinstance(backbone, Backbone):
         raise CourseError(
-            f"A head {head.kind!r} stands on maps of pictures, and {backbone.name} reads text: heads.linear."
+            f"The head {head.kind!r} needs maps of pictures, but {backbone.name} reads text: use heads.linear."
         )
     return Classifier(backbone, head)
 
@@ -126,7 +126,7 @@ def build(spec: dict) -> Classifier:
 def _count(value: int, what: str) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise CourseError(
-            f"The number of {what} is a whole number of at least 1, found {value!r}. Did you mean len(...)?"
+            f"The number of {what} must be a whole number of at least 1, found {value!r}. Did you mean len(...)?"
         )
     return int(value)
 
@@ -161,12 +161,12 @@ def _imagenet(backbone: Backbone) -> nn.Module:
     trained = _is_as_published(backbone)
     last = cut(backbone.row, whole_network(backbone.row, trained)[0])[1]
     if last is None or last.out_features != 1000:
-        raise CourseError(f"{backbone.name} has no classifier of ImageNet's thousand classes; efficientnet_lite0 has.")
+        raise CourseError(f"{backbone.name} has no classifier for ImageNet's 1000 classes; efficientnet_lite0 does.")
     return last
 
 
 class EdgeHead(nn.Module):
-    """A 1x1 convolution on what each of VGG's five stages ends with, resized to the image and fused by one more."""
+    """A 1x1 convolution on the output of each of VGG's five stages, resized to the image and fused by one more."""
 
     takes = "stages"
 

@@ -1,6 +1,6 @@
-"""A language model: it guesses the next word of any text, needs no labels for it, and leaves an encoder behind.
+"""A language model: it guesses the next word of any text, needs no labels to learn that, and leaves an encoder behind.
 
-Words are numbers of a `word_tokenizer`; 0 stands behind each text, 1 for a word that is not known.
+Words are ids from a `word_tokenizer`; 0 follows each text, 1 stands for an unknown word.
 """
 
 import math
@@ -17,7 +17,7 @@ UNKNOWN = 1
 
 
 class CausalEncoder(TextEncoder):
-    """Reads from left to right: what it knows at a word hangs on that word and those before it. Mean and maximum of that.
+    """Reads from left to right: its state at a word depends on that word and those before it. Features: mean and maximum.
 
     name: "lm-gru", or "lm-transformer" (two blocks with a causal mask; Vaswani et al., 2017).
     """
@@ -48,7 +48,7 @@ class CausalEncoder(TextEncoder):
         return self.reader(self.dropout(x + self.position[: ids.shape[1]]), mask, is_causal=True)
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Mean and maximum over real tokens. Padding stands behind them, where no state before it looks."""
+        """Mean and maximum over real tokens. Padding comes after them, where no earlier state looks."""
         states = self.dropout(self.states(ids))
         return torch.cat([mean_pool(states, mask), max_pool(states, mask)], 1)
 
@@ -74,16 +74,16 @@ class LanguageModel(nn.Module):
 
     @torch.inference_mode()
     def write(self, start: str, length: int = 40, temperature: float = 0.8, seed: int = 0) -> str:
-        """Go on from the words `start` with up to `length` words drawn one by one, until it thinks the text is over.
+        """Continue from the words `start` with up to `length` words, drawn one by one, until the model ends the text.
 
-        temperature: below 1 likely words become likelier still; towards 0 always the likeliest is taken. The unknown word
-        is never drawn. Raises CourseError for a start without a known word, a temperature of 0 or less.
+        temperature: below 1, likely words become likelier still; towards 0, the likeliest is always taken. The unknown word
+        is never drawn. Raises CourseError for a start without a known word or a temperature of 0 or less.
         """
         tokenizer = self.encoder.tokenizer
         words = [word for word in tokenizer.encode(start).ids if word != UNKNOWN]
         if not words or temperature <= 0:
             raise CourseError(
-                f"write takes a known word or more and a temperature above 0, found {start!r}, {temperature}."
+                f"write takes at least one known word and a temperature above 0, found {start!r}, {temperature}."
             )
         self.eval()
         draw, device = torch.Generator().manual_seed(seed), self.bias.device
@@ -102,12 +102,12 @@ def language_model(kind: str, tokenizer: Tokenizer, *, dim: int = 160, dropout: 
     if kind not in ("gru", "transformer"):
         raise CourseError(f'A language model is of kind "gru" or "transformer", found {kind!r}.')
     if dim % 4:
-        raise CourseError(f"dim is a multiple of 4 (a transformer has four heads), found {dim}.")
+        raise CourseError(f"dim must be a multiple of 4 (a transformer has four heads), found {dim}.")
     return LanguageModel(CausalEncoder(f"lm-{kind}", tokenizer, tokenizer.get_vocab_size(), dim, dropout))
 
 
 def perplexity(loss: float) -> float:
-    """Among how many words a model hesitates, on average: e to the cross-entropy in nats."""
+    """How many words a model hesitates between, on average: e to the power of the cross-entropy in nats."""
     return math.exp(min(loss, 700.0))
 
 

@@ -1,4 +1,4 @@
-"""Layers as an optimiser and a reader see them: who learns how fast, and what a network costs."""
+"""Layers as an optimiser and a reader see them: what learns how fast, and what a network costs."""
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ def parameter_groups(model: nn.Module, lr: float, decay: float = 0.7) -> list[di
     """Discriminative learning rates (Howard and Ruder, ULMFiT, 2018): the head learns at `lr`, each stage below slower.
 
     The k-th stage below the head gets ``lr * decay**k``: general features near the stem hardly need to move.
-    Norms and biases get no weight decay, nor what a body of timm names itself (tokens, positions); frozen parameters are
+    Norms and biases get no weight decay, nor does what a timm body names (tokens, positions); frozen parameters are
     left out.
 
     Args:
@@ -22,13 +22,13 @@ def parameter_groups(model: nn.Module, lr: float, decay: float = 0.7) -> list[di
         decay: factor per stage, in (0, 1]; 1 gives every stage the same rate.
 
     Returns:
-        Groups for a torch optimiser, head first: ``name, params, lr`` and, for those without, ``weight_decay=0``.
+        Groups for a torch optimiser, head first: ``name, params, lr`` and, for those without decay, ``weight_decay=0``.
 
     Raises:
-        CourseError: nothing is left to train, or a figure is out of range.
+        CourseError: nothing is left to train, or a number is out of range.
     """
     if not lr > 0 or not 0 < decay <= 1:
-        raise CourseError(f"A learning rate is above 0 and its decay per stage in (0, 1], found {lr} and {decay}.")
+        raise CourseError(f"The rate must be above 0 and its decay per stage in (0, 1], found {lr} and {decay}.")
     body = getattr(getattr(model, "backbone", model), "body", model)
     unweighed = set(getattr(body, "no_weight_decay", set)())
     groups = []
@@ -52,7 +52,7 @@ def summary_row(backbone: Backbone, size: int | None = None) -> dict:
     """One line of a table of backbones: ``name, parameters, mult_adds, width`` for one image of `size` (else its own).
 
     `mult_adds` are the multiplications of convolutions, linear layers and attention, as torch's own counter finds
-    them. (torchinfo counts a transformer's linear layers once instead of once per token: 0.08 for 4.6 billion.)
+    them. (torchinfo counts a transformer's linear layers once instead of once per token: 0.08 instead of 4.6 billion.)
     """
     size = size or backbone.preprocess.size
     image = torch.zeros(1, 3, size, size, device=backbone.mean.device)

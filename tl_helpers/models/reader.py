@@ -1,6 +1,6 @@
 """Readers: attention summed over a candidate's places (Kadlec et al., 2016), words guessed at a mask, spans by start and end.
 
-A reader of cloze questions scores every place of the context where a candidate stands; softmax over these places is where it
+A reader of cloze questions scores every place in the context where a candidate occurs; softmax over these places is where it
 looks, and a candidate's probability is the sum over its own places. As logits: the logarithm of that sum, up to a constant.
 In every input 0 is padding: a place's `candidate` is 1..10, its `distance` 1..20 sentences, a token's id never 0.
 """
@@ -19,7 +19,7 @@ class AttentionSum(nn.Module):
     """Scores places and sums up: the head of both readers, and all that is trained on a frozen encoder.
 
     forward takes {"place": (b, n, width) states of the places, "blank": (b, n, width) or (b, 1, width) the state of the blank as
-    read beside that place, "candidate": int64 (b, n), "distance": int64 (b, n)} and gives logits (b, candidates).
+    read with that place, "candidate": int64 (b, n), "distance": int64 (b, n)} and gives logits (b, candidates).
     A score is the product of the two states, each projected to `inner` numbers, plus one learnt number per distance.
     """
 
@@ -33,7 +33,7 @@ class AttentionSum(nn.Module):
         self.candidates = candidates
 
     def scores(self, inputs: dict[str, Tensor]) -> Tensor:
-        """(b, n) float32; -inf where nothing stands."""
+        """(b, n) float32; -inf where there is no candidate."""
         products = (self.place(inputs["place"].float()) * self.blank(inputs["blank"].float())).sum(-1).float()
         scores = products / self.place[-1].out_features ** 0.5 + self.distance(inputs["distance"])[..., 0]
         return scores.masked_fill(inputs["candidate"] == 0, float("-inf"))
@@ -44,14 +44,14 @@ class AttentionSum(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         own = inputs["candidate"][..., None] == torch.arange(1, self.candidates + 1, device=inputs["candidate"].device)
-        scores = self.scores(inputs)[..., None].masked_fill(~own, -1e4)  # finite, so that a candidate may stand nowhere
+        scores = self.scores(inputs)[..., None].masked_fill(~own, -1e4)  # finite, so that a candidate may occur nowhere
         return scores.logsumexp(1)
 
 
 class BothWays(nn.Module):
     """Two GRUs, one from each end of a row: words (b, t, width), mask bool (b, t) -> states (b, t, 2 * hidden).
 
-    The second reads each row turned round within its own length, so padding changes nothing. (torch's packed sequences do the
+    The second reads each row reversed within its own length, so padding changes nothing. (torch's packed sequences do the
     same, but their backward pass takes ten times as long on a CPU: 1.0 s against 0.09 s for 32 rows of 500 words.)
     """
 
@@ -91,7 +91,7 @@ class WordReader(nn.Module):
 
 
 class PieceReader(nn.Module):
-    """A pretrained transformer that reads the query beside each chunk of the context, and the same head on its states.
+    """A pretrained transformer that reads the query with each chunk of the context, and the same head on its states.
 
     Takes {"input_ids": int64 (b, c, t), `[CLS] query with [MASK] [SEP] chunk [SEP]`, "candidate" and "distance": int64
     (b, c, t), "blank": int64 (b,) the place of [MASK]}. `encoder` is a transformers model with `config.hidden_size`.
@@ -102,7 +102,7 @@ class PieceReader(nn.Module):
         self.encoder, self.head = encoder, AttentionSum(encoder.config.hidden_size, candidates=candidates)
 
     def places(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the head takes, of the places where a candidate stands and no others: n is the most in the batch."""
+        """What the head takes, only for places where a candidate occurs: n is their largest number per row."""
         ids, b, chunks = inputs["input_ids"], *inputs["input_ids"].shape[:2]
         real = (ids != 0).any(-1)  # chunks that are padding are not read
         states = _transform(self.encoder, ids[real])
@@ -126,7 +126,7 @@ class WordGuesser(nn.Module):
     """What belongs at each [MASK]? BERT's own task (Devlin et al., 2019), whose head all-MiniLM-L6-v2 has lost: here is a new one.
 
     Takes {"input_ids": int64 (b, t)} and gives logits of all pieces, (masks, vocabulary), row by row; with {"offered": int64
-    (b, k)} beside, and one [MASK] a row, only those of the pieces offered, (b, k). The vectors that read pieces also score
+    (b, k)} too, and one [MASK] per row, only those of the pieces offered, (b, k). The vectors that read pieces also score
     them (tied weights). `encoder` is a transformers model with BERT's vocabulary.
     """
 
@@ -148,7 +148,7 @@ class SpanReader(nn.Module):
     """Answers as spans of the text (SQuAD): a start head and an end head on a pretrained transformer.
 
     Takes {"input_ids": int64 (b, t), "allowed": bool (b, t): pieces of the paragraph, and [CLS] for "no answer"} and gives logits
-    (b, t * longest): class `start * longest + length - 1`, so that one softmax chooses among the spans that are possible.
+    (b, t * longest): class `start * longest + length - 1`, so that one softmax chooses among all possible spans.
     """
 
     def __init__(self, encoder: nn.Module, longest: int = 30):
@@ -169,9 +169,9 @@ def _transform(encoder: nn.Module, ids: Tensor) -> Tensor:
 
 
 def read_ahead(reader: PieceReader, batches: Iterable, hardware: Hardware) -> list[dict[str, Tensor]]:
-    """`reader.places` of every question of unshuffled batches, once, on the CPU: what a frozen encoder says never changes.
+    """`reader.places` of every question of unshuffled batches, once, on the CPU: a frozen encoder's output never changes.
 
-    One dict a question, each tensor (n, …) without padding; states are kept as float16.
+    One dict per question, each tensor (n, …) without padding; states are kept as float16.
     """
     found = []
     reader.eval()

@@ -43,7 +43,7 @@ def small_attention() -> nn.Module:
 class RowGRU(nn.Module):
     """Reads a picture row by row, up and down, twice (GRU: Cho et al. 2014): (b, 3, h, w) -> (b, 128).
 
-    A row is read as 16 columns; another width is averaged to them.
+    A row is read as 16 columns; any other width is averaged to 16.
     """
 
     def __init__(self):
@@ -53,7 +53,7 @@ class RowGRU(nn.Module):
         self.maps = _RowsAsMap()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mean over all rows of what the second layer says."""
+        """The mean over all rows of the second layer's states."""
         return self.maps(self.gru2(self.gru1(self.rows(x)))).mean(dim=(2, 3))
 
 
@@ -69,7 +69,7 @@ class _Rows(nn.Module):
 
 
 class _States(nn.GRU):
-    """A GRU in both directions that hands on its states (b, h, 2 * hidden) alone, so that it can be a stage."""
+    """A GRU in both directions that returns only its states (b, h, 2 * hidden), so that it can be a stage."""
 
     def __init__(self, inputs: int, hidden: int):
         super().__init__(inputs, hidden, batch_first=True, bidirectional=True)

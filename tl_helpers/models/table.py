@@ -1,4 +1,4 @@
-"""The table of backbones. Adding one is adding one row: who builds it, where its body ends, its parts, its input, its weights.
+"""The table of backbones. To add one, add a row: who builds it, where its body ends, its parts, its input, its weights.
 
 ``stages`` names the parts of the body from stem to top, as ``"module"``, ``"module[from:to]"`` or several of them.
 """
@@ -16,7 +16,7 @@ from ..errors import CourseError
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a backbone wants its input to be: ``(x - mean) / std`` on RGB in 0..1, then the channels swapped if ``bgr``.
+    """What a backbone expects of its input: ``(x - mean) / std`` on RGB in 0..1, then the channels swapped if ``bgr``.
 
     ``size`` is the image side in pixels that the weights were trained (or are best used) at.
     """
@@ -30,20 +30,20 @@ class Preprocess:
 IMAGENET = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = Preprocess((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SMALL = Preprocess((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), size=16)
-# HED subtracts ImageNet's mean colour on a scale of 0..255, in BGR, and divides by nothing (the carrier's own figures).
+# HED subtracts ImageNet's mean colour on a scale of 0..255, in BGR, and divides by nothing (the carrier's own numbers).
 CAFFE = Preprocess((122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (1 / 255,) * 3, bgr=True)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One backbone. ``width``: features per image; ``channels``: of its maps; 0 and {} mean: found by looking, once."""
+    """One backbone. ``width``: features per image; ``channels``: of its maps; 0 and {}: found by inspection, once."""
 
     name: str
     library: str  # whose architecture: "torchvision", "timm", "vgg-conv" (VGG16's convolutions alone), "small" (ours)
     architecture: str  # its name there
     width: int = 0
     channels: int = 0
-    maps: str = ""  # torchvision: the submodule whose output are the maps (timm knows: forward_features)
+    maps: str = ""  # torchvision: the submodule whose output is the maps (timm knows: forward_features)
     stages: dict[str, str] = field(default_factory=dict)
     preprocess: Preprocess = IMAGENET
     weights: str = ""  # "torchvision", "timm", or the name of a source in data/sources.toml; "" for none
@@ -115,7 +115,7 @@ _ROWS = [
     _torchvision("convnext_tiny", 768, 768, "features", _CONVNEXT, smallest=32),
     Row("vit_small", "timm", "vit_small_patch16_224", 384, 384, "", _VIT, HALF, "timm", "Apache-2.0", patch=16),
     Row("dinov2", "timm", "vit_small_patch14_dinov2", 384, 384, "", _VIT, IMAGENET, "timm", "Apache-2.0", patch=14),
-    # The two whose real weights come with the course. VGG16's convolutions, taught edges last: Xie and Tu, HED, 2015.
+    # Two whose real weights come with the course. VGG16's convolutions, trained on edges last: Xie and Tu, HED, 2015.
     Row(
         name="efficientnet_lite0",
         library="timm",
@@ -161,7 +161,7 @@ def find_row(name: str) -> Row:
     """The row called `name`: from the table, else a classification model of torchvision, else a model of timm.
 
     Raises:
-        CourseError: nobody knows the name; close matches are offered.
+        CourseError: the name is unknown; close matches are offered.
     """
     if name in TABLE:
         return TABLE[name]
@@ -182,7 +182,7 @@ def find_row(name: str) -> Row:
     close = [*dict.fromkeys([*difflib.get_close_matches(str(name), TABLE, n=1, cutoff=0.6), *close])][:4]
     raise CourseError(
         (
-            f"torchvision's {name} is left out: it has a second preprocessing inside, and in training returns two results. "
+            f"torchvision's {name} is left out: it has a second preprocessing inside, and returns two results in training. "
             if name in _LEFT_OUT
             else f"No backbone is called {name!r}. "
         )

@@ -1,7 +1,7 @@
 """Encoders of text: a bag of words, a CNN, a GRU and attention from scratch, and MiniLM. Padding changes no prediction.
 
 All take {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, where the mask is 1 for tokens and 0 for the padding
-behind them, and give features float32 (b, width).
+after them, and give features float32 (b, width).
 """
 
 import torch
@@ -17,9 +17,9 @@ from .encoder import Encoder
 
 
 class TextEncoder(Encoder):
-    """What the text encoders share. tokenizer: the one whose ids it takes, or None where the caller knows."""
+    """What the text encoders share. tokenizer: the one whose ids it takes, or None if the caller knows."""
 
-    max_tokens = 128  # what transfer and features cut documents to, unless they are told
+    max_tokens = 128  # what transfer and features cut documents to, unless told otherwise
     longest: int | None = None  # tokens, where there is a limit
 
     def __init__(self, name: str, tokenizer: Tokenizer | None, **asked):
@@ -28,7 +28,7 @@ class TextEncoder(Encoder):
 
     @property
     def spec(self) -> dict:
-        """The arguments of `text_encoder` that make this architecture again."""
+        """The arguments of `text_encoder` that rebuild this architecture."""
         return {"kind": self.name, **self.asked}
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -39,7 +39,7 @@ class TextEncoder(Encoder):
         return self.encode(inputs["input_ids"], inputs["attention_mask"])
 
     def check_length(self, ids: Tensor) -> None:
-        """CourseError where a row of (b, t) has more tokens than the encoder has positions."""
+        """CourseError if a row of (b, t) has more tokens than the encoder has positions."""
         if self.longest and ids.shape[1] > self.longest:
             raise CourseError(f"{self.name} knows {self.longest} positions, found {ids.shape[1]}: lower max_tokens.")
 
@@ -91,7 +91,7 @@ class CNN(TextEncoder):
         return {"embedding": [self.embedding], "filters": [self.filters]}
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The largest answer of each filter at a real token; behind the end every filter sees zeros, as at the edge."""
+        """The largest answer of each filter at a real token; beyond the end every filter sees zeros, as at the edge."""
         words = (self.embedding(ids) * mask.unsqueeze(2)).transpose(1, 2)
         wide = [(conv, conv.kernel_size[0] - 1) for conv in self.filters]
         answers = (
@@ -162,11 +162,11 @@ class MiniLM(TextEncoder):
 
     def __init__(self, name, tokenizer=None, vocabulary: int = 30_522, trained: bool = False):
         super().__init__(name, tokenizer)
-        from transformers import AutoConfig, AutoModel  # takes seconds: only where it is needed
+        from transformers import AutoConfig, AutoModel  # takes seconds: only when needed
 
         row, folder = source("minilm"), path_of("minilm")
         self.body = AutoModel.from_config(AutoConfig.from_pretrained(folder), add_pooling_layer=False)
-        if trained:  # from_pretrained would print a report of the pooling layer that is left out on purpose
+        if trained:  # from_pretrained would print a report on the pooling layer that is left out on purpose
             tensors = load_file(folder / "model.safetensors")
             self.body.load_state_dict({name: t for name, t in tensors.items() if name in self.body.state_dict()})
             self.source, self.licence = f"minilm: {row.package} {row.version}", row.licence
@@ -188,8 +188,8 @@ def text_encoder(
     """An encoder with random weights: "bag", "cnn", "gru", "attention", or "minilm" (a control experiment).
 
     Args:
-        vocabulary: how many token ids there are; of `tokenizer`, where that is given, which then goes with the encoder.
-        sizes: dim, dropout, and filters (cnn), hidden (gru) or layers (attention), where the usual ones don't suit.
+        vocabulary: how many token ids there are; `tokenizer`'s if one is given, which then goes with the encoder.
+        sizes: dim, dropout, and filters (cnn), hidden (gru) or layers (attention), if the usual ones don't suit.
 
     Raises CourseError for another kind or an unknown size.
     """
@@ -205,10 +205,10 @@ def text_encoder(
 
 
 def load_text_encoder(name: str = "minilm") -> MiniLM:
-    """MiniLM with its trained weights; CourseError for another name, or where the weights are not installed."""
+    """MiniLM with its trained weights; CourseError for another name, or if the weights are not installed."""
     if name != "minilm":
         raise CourseError(
-            f"There are no trained weights of a text encoder {name!r}; there are for minilm. text_encoder makes others."
+            f"There are no trained weights for a text encoder {name!r}, only for minilm. text_encoder makes others."
         )
     return MiniLM(name, trained=True)
 

@@ -1,6 +1,6 @@
-"""Where a backbone's numbers come from: a checked file on this machine, or torchvision's and timm's own stores.
+"""Where a backbone's weights come from: a checked file on this machine, or torchvision's and timm's own stores.
 
-Nothing is unpickled (``weights_only=True``, safetensors, h5py) and nothing random stands in for weights that are missing.
+Nothing is unpickled (``weights_only=True``, safetensors, h5py) and random weights never stand in for missing ones.
 """
 
 import re
@@ -22,7 +22,7 @@ _PATIENCE = 8  # seconds without an answer that count as "no network"
 
 
 def weights_file(row: Row) -> Path:
-    """The file with the row's trained weights, fetched by its library's own client where it is not here yet.
+    """The file with the row's trained weights, fetched by its library's own client if it is not here yet.
 
     Raises:
         CourseError: it is neither on this machine nor within reach, or it is damaged.
@@ -98,7 +98,7 @@ def _torchvision_file(row: Row) -> Path:
 
 
 def _modern_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """torchvision's DenseNet files date from when a name could be `norm.1`; today it is `norm1`."""
+    """torchvision's DenseNet files date from a time when a name could be `norm.1`; today it is `norm1`."""
     old = r"(denselayer\d+)\.(norm|relu|conv)\.([12])\."
     return {re.sub(old, r"\1.\2\3.", key): tensor for key, tensor in tensors.items()}
 
@@ -118,7 +118,7 @@ def _timm_file(row: Row) -> Path:
         _reach(hf_hub_url(**where), row.name)
         try:
             path = hf_hub_download(**where, etag_timeout=_PATIENCE)
-        except Exception as error:  # the hub's client has a dozen kinds of them, not all of one family
+        except Exception as error:  # the hub's client raises a dozen kinds, not all of one family
             raise _out_of_reach(row.name, error) from error
     stored = Path(path).resolve().name  # the hub's cache names a file by its hash
     if re.fullmatch("[0-9a-f]{64}", stored):
@@ -136,11 +136,11 @@ def _check_sha256(path: Path, beginning: str) -> None:
 
 
 def _reach(url: str, name: str) -> None:
-    """Ask once, briefly, before a client that would try again and again."""
+    """Ask once, briefly, before calling a client that would try again and again."""
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PATIENCE).close()
     except urllib.error.HTTPError:
-        return  # somebody answered: the client that follows says what is wrong
+        return  # something answered: the client called next says what is wrong
     except (OSError, ValueError) as error:
         raise _out_of_reach(name, getattr(error, "reason", error)) from error
 

@@ -1,4 +1,4 @@
-"""Word vectors by counting: words are alike whose neighbours are alike (PPMI and a truncated SVD)."""
+"""Word vectors by counting: words are alike if their neighbours are alike (PPMI and a truncated SVD)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ from ..errors import CourseError
 def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 160, window: int = 5) -> Tensor:
     """A vector for each word from running text without labels: float32 (vocabulary, width), rows of unit length on average.
 
-    Counts how often two words stand within `window` places, turns counts into positive pointwise mutual information
+    Counts how often two words are within `window` places, turns counts into positive pointwise mutual information
     (with context counts to the power 0.75) and keeps its `width` largest directions, as Levy, Goldberg and Dagan (2015)
     found best. The words 0 (none) and 1 (unknown) count for nothing and get zeros, as does a word that never occurs.
 
@@ -33,7 +33,7 @@ def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 1
     counts = counts + counts.T
     total = np.asarray(counts.sum(1)).ravel()
     if (total > 0).sum() <= width:
-        raise CourseError(f"{(total > 0).sum()} words that occur give no {width} directions: take more text or fewer.")
+        raise CourseError(f"{(total > 0).sum()} occurring words can't give {width} directions: use more text or fewer.")
     context = total**0.75 / (total**0.75).sum()
     pairs = counts.tocoo()
     information = np.log(pairs.data / (total[pairs.row] * context[pairs.col]))

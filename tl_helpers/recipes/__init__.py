@@ -1,1 +1,1 @@
-"""Whole ways of transferring, each a short function over models and the engine."""
+"""Complete ways of transferring, each a short function built on models and the engine."""

@@ -11,14 +11,14 @@ from ..errors import CourseError
 from .clustering import as_rows, different_rows, fit
 
 CRITERIA = ("silhouette", "bic", "gap", "stability")
-CLOSE = {"silhouette": 0.02, "stability": 0.02}  # differences that nobody should build on, on scales that end at 1
-WEAK = 0.25  # Kaufman and Rousseeuw (1990): up to here, "no substantial structure"
+CLOSE = {"silhouette": 0.02, "stability": 0.02}  # differences too small to build on, on scales that end at 1
+WEAK = 0.25  # Kaufman and Rousseeuw (1990): up to this value, "no substantial structure"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A criterion's curve and what it says. `values` (draws, ks): higher is better (BIC: minus, a row). `near`: the ks
-    that do as well as the best, to within what another draw of rows changes. `flat`: they differ by a factor of two."""
+    """A criterion's curve and what it says. `values` (draws, ks): higher is better (BIC: negated, per row). `near`: the ks
+    that do as well as the best, within what another draw of rows changes. `flat`: they differ by a factor of two."""
 
     criterion: str
     k: int
@@ -33,7 +33,7 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """What a reader has to know beside the number."""
+        """What a reader has to know besides the number."""
         best = float(self.values.mean(0).max())
         said = [f"By {self.criterion} (of {len(self.values)} draws of {self.rows:,} rows) k = {self.k}."]
         if self.flat:
@@ -64,30 +64,30 @@ def choose_k(
 ) -> Choice:
     """Try every k of `ks` on `draws` random draws of rows (at most `sample`, at most four fifths of all).
 
-    silhouette: how much nearer a row is to its own cluster than to the next (Rousseeuw, 1987); favours few round heaps.
-    bic: minus the Bayesian information criterion of a mixture, a row (Schwarz, 1978); goes with the covariance's form.
+    silhouette: how much nearer a row is to its own cluster than to the next (Rousseeuw, 1987); favours few round clusters.
+    bic: minus the Bayesian information criterion of a mixture, per row (Schwarz, 1978); depends on the covariance's form.
     gap: log inertia against that of uniform noise in the same box (Tibshirani, Walther and Hastie, 2001), whose rule
-    takes the smallest k within one error of the next. stability: do two fits on different draws put all rows together
-    alike (adjusted Rand index; Ben-Hur, 2002)? The largest k within 0.02 of the best; coarse cuts are stable for nothing.
+    takes the smallest k within one error of the next. stability: do two fits on different draws group all rows alike
+    (adjusted Rand index; Ben-Hur, 2002)? Takes the largest k within 0.02 of the best, as coarse cuts are trivially stable.
 
-    A k of more clusters than a draw has different rows is left out. Raises CourseError for an unknown criterion or where
-    no k is left that the draws and the criterion can have.
+    A k larger than the number of different rows in a draw is left out. Raises CourseError for an unknown criterion or if
+    no k is left that the draws and the criterion allow.
     """
     rows, ks = as_rows(points), tuple(sorted(set(map(int, ks))))
     size = min(sample, max(1, len(rows) * 4 // 5))
     least = 1 if criterion in ("bic", "gap") else 2
     if criterion not in CRITERIA:
-        raise CourseError(f"The criterion {criterion!r} is not known; there are {', '.join(CRITERIA)}.")
+        raise CourseError(f"The criterion {criterion!r} is not known; try one of {', '.join(CRITERIA)}.")
     if not ks or ks[0] < least or ks[-1] >= size:
         raise CourseError(
-            f"{criterion} compares k from {least} to {size - 1} here ({len(rows)} rows, tried on {size} at a time); "
+            f"{criterion} compares k from {least} to {size - 1} here ({len(rows)} rows, {size} of them per draw); "
             f"asked for {', '.join(map(str, ks)) or 'none'}."
         )
     draw = np.random.default_rng(seed)
     chosen = [np.sort(draw.choice(len(rows), size, replace=False)) for _ in range(draws + (criterion == "stability"))]
     most = min(different_rows(rows[one]) for one in chosen)
     if ks[0] > most:
-        raise CourseError(f"Of {size} rows only {most} differ: there is no k to choose from {ks[0]} on.")
+        raise CourseError(f"Of {size} rows only {most} differ, so no k from {ks[0]} upwards is possible.")
     ks = tuple(k for k in ks if k <= most)
     settings = {"method": "gmm" if criterion == "bic" else method, "covariance": covariance, "restarts": 2}
     if criterion == "stability":
@@ -116,7 +116,7 @@ def _log_spread(found) -> float:
 def _choice(criterion: str, ks: tuple[int, ...], values: np.ndarray, size: int) -> Choice:
     means, errors = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(len(ks))
     best = int(means.argmax())
-    if criterion == "stability":  # coarse cuts come for nothing, so of equally stable ones the finest
+    if criterion == "stability":  # coarse cuts are trivially stable, so take the finest of equally stable ones
         best = int(np.flatnonzero(means >= means.max() - CLOSE[criterion])[-1])
     if criterion == "gap":
         best = next((i for i in range(len(ks) - 1) if means[i] >= means[i + 1] - errors[i + 1]), len(ks) - 1)

@@ -1,4 +1,4 @@
-"""What a reader looks at: the rows and words that stand for a cluster, and maps of two dimensions."""
+"""What a reader looks at: the rows and words that represent a cluster, and two-dimensional maps."""
 
 import html
 import warnings
@@ -14,9 +14,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int = 8) -> list[dict]:
-    """A row a cluster: its size, the rows nearest to its centre, the least sure, and the words that set its texts apart.
+    """One row per cluster: its size, the rows nearest its centre, the least sure ones, the words that set its texts apart.
 
-    A word counts by its mean TF-IDF in the cluster less its mean elsewhere; English function words are left out.
+    A word's score is its mean TF-IDF in the cluster minus its mean elsewhere; English function words are left out.
     """
     rows = [
         {
@@ -37,7 +37,7 @@ def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int 
     )
     try:
         table = reader.fit_transform(texts)
-    except ValueError:  # not one word: nothing to name the clusters by
+    except ValueError:  # no words at all: nothing to describe the clusters by
         return rows
     words, everywhere = reader.get_feature_names_out(), np.asarray(table.sum(0)).ravel()
     for row in rows:
@@ -48,10 +48,10 @@ def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int 
 
 
 def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
-    """float32 (n, 2): a map. "pca" keeps large distances, "tsne" and "umap" neighbours, and distort the rest."""
+    """A map, float32 (n, 2): "pca" preserves large distances, "tsne" and "umap" neighbours; these two distort the rest."""
     rows = as_rows(points)
     if kind not in ("pca", "tsne", "umap"):
-        raise CourseError(f"There is no map {kind!r}; there are pca, tsne and umap.")
+        raise CourseError(f"There is no map {kind!r}; try pca, tsne or umap.")
     if len(rows) < 10 or rows.shape[1] < 2 or kind == "pca" or not rows.std(0).any():
         with np.errstate(invalid="ignore"):
             flat = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows) if len(rows) > 1 else rows[:, :2] * 0
@@ -65,18 +65,18 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
     from umap import UMAP
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread
+        warnings.simplefilter("ignore")  # about a seed forcing a single thread
         return UMAP(n_neighbors=min(15, len(rows) - 1), random_state=seed).fit_transform(rows)
 
 
 def map_svg(
     xy, labels, *, names=None, classes=None, centres=None, rings=(), side: int = 620, title: str = "A map"
 ) -> str:
-    """The map as SVG, which needs no script: a dot a row, coloured by its number, its name shown under the mouse.
+    """The map as SVG, which needs no script: one dot per row, coloured by its label, its name shown on hover.
 
     Args:
-        xy: (n, 2). labels: int (n,); -1 is grey. names: what each row is. classes: what each number is called.
-        centres: (k, 2), drawn as numbered discs. rings: of Gaussians, rows (x, y, half axis, half axis, degrees, number).
+        xy: (n, 2). labels: int (n,); -1 is grey. names: what each row is. classes: the name of each label.
+        centres: (k, 2), drawn as numbered discs. rings: one (x, y, half axis, half axis, degrees, label) per Gaussian.
     """
     xy, dots = np.asarray(xy, dtype=np.float64), []
     low, span = xy.min(0), max(float(np.ptp(xy, axis=0).max()), 1e-9)
@@ -113,5 +113,5 @@ def map_svg(
 
 
 def colour(number: int) -> str:
-    """Okabe and Ito's colours in turn, told apart with any kind of colour vision; the numbers at the centres tell more."""
+    """Okabe and Ito's colours in turn, distinct in any colour vision; where they repeat, the numbers at the centres help."""
     return "#999999" if number < 0 else COLOURS[number % len(COLOURS)]

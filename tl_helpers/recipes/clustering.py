@@ -1,7 +1,7 @@
 """Structure without labels: K-means and Gaussian mixtures on kept features, how many clusters, how good, what is in them.
 
-The clustering is scikit-learn's. What stands here: features made fit for distances, a clear sentence where no answer can
-be right, a curve with its spread instead of a bare number of clusters, and the same few questions asked of every result.
+The clustering is scikit-learn's. This module adds features prepared for distances, a clear message where no answer can be
+right, a curve with its spread instead of a bare number of clusters, and the same few questions asked of every result.
 """
 
 import os
@@ -23,17 +23,17 @@ from ..errors import CourseError, count
 
 METHODS = ("kmeans", "minibatch", "gmm")
 COVARIANCES = ("full", "tied", "diag", "spherical")
-WIDEST = 50  # columns a mixture is fitted on: a full covariance of 384 has 74,000 numbers a cluster
+WIDEST = 50  # columns a mixture is fitted on, at most: a full covariance of 384 has 74,000 numbers per cluster
 SAMPLE = 100_000  # rows a mixture (and a PCA) is fitted on, at most
-CHUNK = 50_000  # rows looked at together
+CHUNK = 50_000  # rows processed at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Which row belongs to which cluster. Clusters are numbered by size, the largest is 0.
+    """Which row belongs to which cluster. Clusters are numbered by size; the largest is 0.
 
     labels: int64 (n,). centres: float32 (k, columns). points: float32 (n, columns), as they were clustered. model: the
-    fitted scikit-learn estimator (its own numbering). notes: what a reader has to know, such as a sample that was drawn.
+    fitted scikit-learn estimator (its own numbering). notes: what a reader has to know, such as that a sample was drawn.
     """
 
     method: str
@@ -62,7 +62,7 @@ class Clusters:
 
     @cached_property
     def sureness(self) -> np.ndarray:
-        """float32 (n,) in [0, 1]: a mixture's responsibility; else 1 - d1 / d2, the nearest centre against the second."""
+        """float32 (n,) in [0, 1]: a mixture's responsibility; else 1 - d1 / d2, the distances to the two nearest centres."""
         found = np.ones(len(self.points), np.float32)
         for i in range(0, len(self.points), CHUNK) if self.k > 1 else ():
             part = self.points[i : i + CHUNK]
@@ -74,53 +74,53 @@ class Clusters:
         return found
 
     def nearest(self, cluster: int, count: int = 8) -> np.ndarray:
-        """int64: the numbers of its `count` rows nearest to the centre, nearest first."""
+        """int64: the indices of the cluster's `count` rows nearest to its centre, nearest first."""
         own = np.flatnonzero(self.labels == cluster)
         return own[np.argsort(self.distances[own], kind="stable")[:count]]
 
     def least_sure(self, cluster: int, count: int = 8) -> np.ndarray:
-        """int64: the numbers of its `count` rows that might as well be elsewhere, the most doubtful first."""
+        """int64: the indices of the cluster's `count` rows that might as well be elsewhere, most doubtful first."""
         own = np.flatnonzero(self.labels == cluster)
         return own[np.argsort(self.sureness[own], kind="stable")[:count]]
 
     def predict(self, points) -> np.ndarray:
-        """int64 (m,): the clusters of further rows, prepared as these were."""
+        """int64 (m,): the clusters of new rows, prepared as these were."""
         rows = as_rows(points)
         found = self.order[self.model.predict(rows)]
         lost = np.flatnonzero(found < 0)
-        if len(lost):  # of a component that held no row here: to the nearest centre
+        if len(lost):  # their component had no row here: take the nearest centre
             found[lost] = metrics.pairwise_distances_argmin(rows[lost], self.centres)
         return found
 
 
 def as_rows(features) -> np.ndarray:
-    """float32 (n, columns) of a tensor or array; CourseError for another shape, no row, or a value that is not finite."""
+    """A tensor or array as float32 (n, columns); CourseError for any other shape, no rows, or a value that is not finite."""
     rows = features.detach().cpu().float().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
     if rows.ndim != 2 or 0 in rows.shape:
         raise CourseError(
-            f"Clustering needs features of shape (rows, columns), one at least of each; found {rows.shape}."
+            f"Clustering needs features of shape (rows, columns), at least one of each; found {rows.shape}."
         )
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = rows.sum()  # quick, and finite only if all are; where it is not, as after an overflow, look at each row
+        total = rows.sum()  # quick, and finite only if all values are; if not (it may have overflowed), check each row
     if not np.isfinite(total):
         bad = np.flatnonzero(~np.isfinite(rows).all(1))
         if len(bad):
             raise CourseError(
-                f"{len(bad)} of {len(rows)} rows hold NaN or infinity, the first is row {bad[0]}. A distance to them means "
-                "nothing: leave those rows out, or look at how their features were made."
+                f"{len(bad)} of {len(rows)} rows contain NaN or infinity, the first is row {bad[0]}. Distances to them mean "
+                "nothing: leave those rows out, or check how their features were made."
             )
     return rows
 
 
 def prepare(features, *, unit: bool = True, standardise: bool = False, components: int | None = WIDEST) -> np.ndarray:
-    """Features made fit for distances: float32 (n, columns). A column that is the same in every row comes to nothing.
+    """Prepare features for distances: float32 (n, columns).
 
     Args:
         features: (n, width), a tensor or array.
-        standardise: every column to mean 0 and deviation 1 first, so that no column is loud only by its unit.
-        unit: every row to length 1, so that the direction counts (a distance² is then 2 - 2 · cosine).
-        components: of a PCA at the end, fitted on at most 100,000 rows; None leaves all columns.
+        standardise: first scale every column to mean 0 and deviation 1, so that none dominates merely by its unit.
+        unit: scale every row to length 1, so that only the direction counts (a distance² is then 2 - 2 · cosine).
+        components: how many a final PCA keeps, fitted on at most 100,000 rows; None leaves all columns.
     """
     rows = as_rows(features)
     if standardise:
@@ -131,7 +131,7 @@ def prepare(features, *, unit: bool = True, standardise: bool = False, component
     if components is None or components >= rows.shape[1] or len(rows) < 2:
         return rows
     learnt = _draw(len(rows), SAMPLE, 0)
-    with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to take shares of
+    with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to divide into shares
         pca = PCA(min(components, len(learnt)), random_state=0)
         pca.fit(rows if len(learnt) == len(rows) else rows[learnt])
     return np.concatenate([pca.transform(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
@@ -148,17 +148,17 @@ def fit(
     sample: int = SAMPLE,
     device: torch.device | str | None = None,
 ) -> Clusters:
-    """Put every row into one of `k` clusters. The same points, seed and number of threads give the same clusters.
+    """Assign every row to one of `k` clusters. The same points, seed and number of threads give the same clusters.
 
     kmeans: Lloyd's steps from k-means++ starts (Arthur and Vassilvitskii, 2007), the best of `restarts` by inertia.
-    minibatch: the same from 4,096 rows a step (Sculley, 2010), for millions of rows. gmm: a mixture of Gaussians
-    by EM; it is fitted on `sample` rows drawn by the seed where there are more, which `notes` says, and all are assigned.
+    minibatch: the same with 4,096 rows per step (Sculley, 2010), for millions of rows. gmm: a mixture of Gaussians by EM;
+    if there are more than `sample` rows, it is fitted on that many, drawn with the seed (`notes` says so); all are assigned.
 
     Args:
         points: (n, columns) as `prepare` gives them; a mixture takes at most 50 columns.
         covariance: of a mixture: "full", "tied" (one for all), "diag" or "spherical".
-        device: a CUDA device fits a mixture by scikit-learn's array API where the variable SCIPY_ARRAY_API is 1 (`notes`
-            says where it is not); there, equal seeds need not give the same bits. All else runs on the CPU.
+        device: a CUDA device fits a mixture through scikit-learn's array API if the variable SCIPY_ARRAY_API is 1 (`notes`
+            says if it is not); equal seeds need not give the same bits there. Everything else runs on the CPU.
 
     Raises:
         CourseError: k is not between 1 and the number of different rows, values that are not finite, an unknown method.
@@ -175,12 +175,12 @@ def fit(
         model, note = _fitted(model, rows if len(learnt) == len(rows) else rows[learnt], device)
     notes += [note] if note else []
     if not getattr(model, "converged_", True):
-        notes.append(f"The mixture still moved after {model.max_iter} steps.")
+        notes.append(f"The mixture had not converged after {model.max_iter} steps.")
     own = model.predict(rows) if method == "gmm" else model.labels_
     sizes = np.bincount(own, minlength=k)
     order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
     if len(order) < k:
-        notes.append(f"{k - len(order)} of {k} clusters hold no row, so {len(order)} are left.")
+        notes.append(f"{k - len(order)} of {k} clusters are empty, so {len(order)} are left.")
     number = np.full(k, -1, np.int64)
     number[order] = np.arange(len(order))
     centres = (model.means_ if method == "gmm" else model.cluster_centers_)[order].astype(np.float32)
@@ -191,8 +191,8 @@ def evaluate(found, truth) -> dict[str, float]:
     """How well clusters agree with labels that they never saw. NMI, V-measure, accuracy and shares lie in [0, 1].
 
     nmi: mutual information over the mean entropy, which is the V-measure; homogeneity and completeness are its two halves.
-    ari: pairs put together or apart rightly, 0 for chance. accuracy: clusters and classes matched one to one for the most
-    hits (Kuhn's Hungarian method). largest_class: what one cluster for all would score there; always look at both.
+    ari: pairs rightly put together or kept apart, 0 for chance. accuracy: clusters and classes matched one to one for the
+    most hits (Kuhn's Hungarian method). largest_class: the accuracy of one cluster for all rows; always look at both.
     """
     labels, truth = (np.asarray(getattr(one, "labels", one)) for one in (found, truth))
     if labels.shape != truth.shape or labels.ndim != 1 or not len(labels):
@@ -217,13 +217,13 @@ def _model(k: int, method: str, seed: int, restarts: int, covariance: str, rows:
         return KMeans(k, n_init=restarts, random_state=seed)
     if method == "minibatch":
         return MiniBatchKMeans(k, n_init=restarts, batch_size=4096, random_state=seed)
-    # the floor under every variance goes with the features' own scale: unit rows have variances of a thousandth
+    # the floor under every variance follows the features' own scale: unit rows have variances of a thousandth
     floor = max(1e-3 * float(rows[:SAMPLE].var(0).mean()), 1e-9)
     return GaussianMixture(k, covariance_type=covariance, n_init=restarts, reg_covar=floor, random_state=seed)
 
 
 def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
-    """The fitted model, and what a reader has to know: a mixture may be fitted on a GPU, K-means has no such way."""
+    """The fitted model, and what a reader has to know: a mixture can be fitted on a GPU, K-means can't."""
     lacks = ""
     if device is not None and torch.device(device).type == "cuda" and isinstance(model, GaussianMixture):
         if os.environ.get("SCIPY_ARRAY_API"):
@@ -234,8 +234,8 @@ def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
 
 
 def on_device(model: GaussianMixture, rows: np.ndarray, device: torch.device) -> None:
-    """Fit a mixture on torch tensors of `device`; what it learnt is turned back into NumPy arrays."""
-    model.set_params(init_params="random_from_data")  # the start by K-means has no array API
+    """Fit a mixture on torch tensors on `device`; what it learnt is converted back into NumPy arrays."""
+    model.set_params(init_params="random_from_data")  # initialising by K-means doesn't support the array API
     with sklearn.config_context(array_api_dispatch=True):
         model.fit(torch.from_numpy(rows).to(device))
     for name, value in vars(model).items():
@@ -246,7 +246,7 @@ def on_device(model: GaussianMixture, rows: np.ndarray, device: torch.device) ->
 def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
     if method not in METHODS or covariance not in COVARIANCES:
         wrong, there = (method, METHODS) if method not in METHODS else (covariance, COVARIANCES)
-        raise CourseError(f"{wrong!r} is not known; there are {', '.join(there)}.")
+        raise CourseError(f"{wrong!r} is not known; try one of {', '.join(there)}.")
     if method == "gmm" and rows.shape[1] > WIDEST:
         raise CourseError(
             f"A mixture of {rows.shape[1]} columns has more numbers to learn than rows to learn from. Call "
@@ -254,18 +254,18 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
         )
     if not 1 <= k <= len(rows):
         raise CourseError(
-            f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k lies between 1 and the number of rows."
+            f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k must be between 1 and the number of rows."
         )
-    # the first rows tell nearly always; only where they repeat are all of them compared
+    # the first rows nearly always settle it; only where they repeat are all rows compared
     if different_rows(rows[: 10 * k]) < k and (different := different_rows(rows)) < k:
         raise CourseError(
-            f"k = {k} clusters need {k} different rows, and only {different} of {len(rows)} differ. Take k = {different} at "
-            "most; or were the same items read twice?"
+            f"k = {k} clusters need {k} different rows, but only {different} of {len(rows)} differ. Take k = {different} at "
+            "most, or check whether the same items were read twice."
         )
 
 
 def _draw(n: int, most: int, seed: int) -> np.ndarray:
-    """int64: all numbers below `n`, or `most` of them drawn by the seed, in order."""
+    """int64: all numbers below `n`, or `most` of them drawn with the seed, in order."""
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 

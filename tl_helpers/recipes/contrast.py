@@ -21,14 +21,14 @@ from .sets import tokenizer_of
 class Pairs(Passes):
     """Batches of two texts of each class, drawn from a set: ({ids, mask} (k, 2, t), labels 0..k-1 (k,), weights (k,)).
 
-    Where a class has a single text both are the same.
+    If a class has only one text, both are the same.
     """
 
     def __init__(self, texts: TextSet, tokenizer: Tokenizer, batches: int, max_tokens: int = 128, seed: int = 0):
         self._rows = encode(texts.texts, tokenizer, max_tokens)
         self._of = [(texts.labels == label).nonzero().flatten() for label in range(len(texts.classes))]
         if not all(map(len, self._of)):
-            raise CourseError("Pairs need a text of every class at least: draw them with data.train.few(…).")
+            raise CourseError("Pairs need at least one text of every class: draw them with data.train.few(…).")
         self.role, self.n, self.batch_size, self._seed = texts.role, batches, 1, seed
         self.fingerprint = hashlib.sha256(repr((texts.fingerprint, batches, max_tokens, seed)).encode()).hexdigest()
 
@@ -48,7 +48,7 @@ class Pairs(Passes):
 class PairScores(nn.Module):
     """Row i asks: which of the other k texts is of my class? Logits (k, k): cosines of features, times `scale`."""
 
-    in_one_piece = True  # each text is held against those of all other classes
+    in_one_piece = True  # each text is compared with those of all other classes
 
     def __init__(self, encoder: TextEncoder, scale: float = 20.0):
         super().__init__()
@@ -72,9 +72,9 @@ def contrast(
 ) -> FitResult:
     """Fine-tune `encoder` in place on pairs of the few labelled `texts`; a probe on its features is the next step.
 
-    SetFit asks of one pair at a time whether its texts are of one class; here each text finds its partner among a text of
-    every class (the N-pair loss: Sohn, 2016), which is the cross-entropy that `fit` knows. No validation set is used:
-    the last weights stay, and the history's "val" figures are those of pairs it learns from.
+    SetFit asks of one pair at a time whether both texts are of one class; here each text finds its partner among one text
+    of every class (the N-pair loss: Sohn, 2016), which is the cross-entropy that `fit` knows. No validation set is used:
+    the last weights are kept, and the history's "val" columns come from pairs of the texts it learns from.
     """
     tokenizer = tokenizer_of(encoder)
     pairs, again = (Pairs(texts, tokenizer, n, max_tokens, seed + k) for k, n in ((0, steps), (1, 1)))

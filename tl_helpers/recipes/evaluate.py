@@ -21,11 +21,11 @@ from .sets import asked_size, looking_batches
 
 @dataclass(frozen=True)
 class Report:
-    """What a look at a set knows. Tensors are on the CPU, in the set's order.
+    """What one look at a set found. Tensors are on the CPU, in the set's order.
 
     accuracy, balanced_accuracy (mean recall), f1 (macro): in [0, 1], every image counts once. n: how many images.
     labels, predictions: int64 (n,). probabilities: float32 (n, classes). losses: float32 (n,), cross-entropy in nats.
-    confusion: (classes, classes), rows are true. images, model, size: what was looked at, by whom, at how many pixels.
+    confusion: (classes, classes), rows are true. images, model, size: what was looked at, by which model, at what size.
     """
 
     accuracy: float
@@ -44,7 +44,7 @@ class Report:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures alone, for a table or for JSON."""
+        """The numbers alone, for a table or for JSON."""
         return {"accuracy": self.accuracy, "balanced_accuracy": self.balanced_accuracy, "f1": self.f1, "n": self.n}
 
 
@@ -61,12 +61,12 @@ def evaluate(
     """Look at every image of a set once; with test-time augmentation, at several views of it.
 
     Args:
-        size, max_tokens: pixels a side of pictures, tokens of texts; what the model was trained at where not given.
-        tta: a name out of `data.VIEWS`, or transforms as `data.augmentation` gives them, a view each. Probabilities are
+        size, max_tokens: pixels a side for pictures, tokens for texts; by default what the model was trained at.
+        tta: a name from `data.VIEWS`, or transforms such as `data.augmentation` gives, one per view. Probabilities are
             averaged over the views, as in Krizhevsky et al. (2012).
 
     Raises:
-        CourseError: the set has labels for which the head has no output, or other classes than the model learnt.
+        CourseError: the set has labels for which the head has no output, or classes other than those the model learnt.
     """
     learnt = getattr(model, "class_names", images.classes)
     if learnt != images.classes:
@@ -82,11 +82,11 @@ def evaluate(
     if not seen:
         raise CourseError("tta is an empty list: give it at least one transform, or leave it out.")
     logits, labels, _ = seen[0]
-    if len(seen) > 1:  # as logits, so that a softmax gives back the mean of the probabilities
+    if len(seen) > 1:  # as logits, so that a softmax returns the mean of the probabilities
         logits = torch.stack([one.log_softmax(1) for one, _, _ in seen]).logsumexp(0) - math.log(len(seen))
     if logits.shape[1] != len(images.classes):
         raise CourseError(
-            f"The head has {logits.shape[1]} outputs, {images.name} has {len(images.classes)} classes: "
+            f"The head has {logits.shape[1]} outputs, but {images.name} has {len(images.classes)} classes: "
             f"{', '.join(images.classes)}. Evaluate on a set with the classes it was trained on."
         )
     figures = measure(logits, labels)

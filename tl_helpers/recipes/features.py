@@ -1,4 +1,4 @@
-"""Features extracted once and kept on disk, so that a second probe takes a moment."""
+"""Features extracted once and kept on disk, so that a second probe takes only a moment."""
 
 import contextlib
 import hashlib
@@ -30,11 +30,11 @@ def features(
 ) -> Tensor:
     """The backbone's features of every image, float32 (n, width) on the CPU, in the set's order.
 
-    Kept in `data/cache/features` under a key of weights, preprocessing, size, precision and pixels: whatever changes one
-    of them gives another file. The backbone is left in eval mode.
+    Kept in `data/cache/features` under a key of weights, preprocessing, size, precision and pixels: if one of them
+    changes, so does the file. The backbone is left in eval mode.
 
     Args:
-        size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
+        size, max_tokens: pixels a side for pictures, tokens for texts; by default the backbone's own.
     """
     if isinstance(backbone, Classifier):
         raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
@@ -62,7 +62,7 @@ def features(
 
 
 def quick_precision(backbone: Encoder, size: int, hardware: Hardware) -> Hardware:
-    """The hardware, with bf16 where a measured pass of this backbone over 16 samples of this size shows that it pays."""
+    """The hardware, with bf16 if a timed pass of this backbone over 16 samples of this size shows that it pays off."""
     if isinstance(backbone, TextEncoder):
         ones = torch.ones(16, size, dtype=torch.int64, device=hardware.device)
         unit, some = "tokens", {"input_ids": ones, "attention_mask": ones}

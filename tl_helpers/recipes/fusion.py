@@ -16,16 +16,16 @@ Rows = tuple[Tensor, Tensor]  # features float32 (n, width) and labels int64 (n,
 
 
 def pooled(source: Rows, target: Rows) -> nn.Linear:
-    """One probe on the rows of both domains; a row is a row, whoever it comes from."""
+    """One probe on the rows of both domains; every row counts the same, whichever domain it comes from."""
     return probe(_together(source, target))
 
 
 def source_then_target(source: Rows, target: Rows, *, strength: float = 0.01) -> nn.Linear:
-    """A probe on the source, then learnt on by the target, with a spring that pulls it back to where it began.
+    """A probe on the source, then trained further on the target, with a spring that pulls it back to where it began.
 
     The spring is L2-SP (Li, Grandvalet and Davoine, 2018): ordinary weight decay pulls towards zero, this one towards
-    the source's weights. `strength` is how much the target's losses count against it: 0 leaves the source's probe as
-    it is. Deterministic (L-BFGS on a convex function). Features are standardised on the source's rows.
+    the source's weights. `strength` is how much the target's losses count against the spring: 0 leaves the source's
+    probe as it is. Deterministic (L-BFGS on a convex function). Features are standardised on the source's rows.
     """
     head = probe(source, classes=int(_together(source, target)[1].max()) + 1)
     mean, std = source[0].mean(0), source[0].std(0)
@@ -70,9 +70,10 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
 def adapt_batch_norm(
     backbone: Backbone, images, *, size: int | None = None, batch_size: int = 64, hardware: Hardware | None = None
 ) -> Backbone:
-    """A copy of `backbone` whose batch norms hold the statistics of `images`; no label is used (AdaBN, Li et al., 2016).
+    """A copy of `backbone` whose batch norms have the statistics of `images`; no labels are used (AdaBN, Li et al., 2016).
 
-    Every weight stays. Means and variances are averaged over batches of `images`, a ragged last batch left out.
+    All weights stay as they are. Means and variances are averaged over batches of `images`; an incomplete last batch is
+    left out.
 
     Raises:
         CourseError: a set with the role "test" or "all", one smaller than a batch of two, a backbone without batch norm.
@@ -86,12 +87,12 @@ def adapt_batch_norm(
     norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or len(images) < 2:
         raise CourseError(
-            f"{backbone.name} has {len(norms)} batch norms, the set {len(images)} images: nothing to adapt."
+            f"{backbone.name} has {len(norms)} batch norms and the set {len(images)} images: nothing to adapt."
         )
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch then averages over all batches alike
+        norm.momentum = None  # torch then weights all batches equally
         norm.train()
     batches = Batches(images, batch_size=min(batch_size, len(images)), size=size, shuffle=True, drop_last=True)
     with hardware.lend(adapted), torch.inference_mode():
@@ -105,7 +106,7 @@ def adapt_batch_norm(
 class AllStages(nn.Module):
     """A backbone whose features are the mean and the maximum of the maps of **every** stage, from stem to top, joined.
 
-    `features` takes it as it takes a backbone. An early fusion of depths: edges below, things above.
+    `features` accepts it like a backbone. An early fusion of depths: edges below, things above.
     """
 
     def __init__(self, backbone: Backbone):
@@ -133,5 +134,5 @@ def _together(source: Rows, target: Rows) -> Rows:
 def _same_width(source: Rows, target: Rows) -> None:
     if source[0].shape[1:] != target[0].shape[1:]:
         raise CourseError(
-            f"Source and target need features of one width; found {source[0].shape[1]} and {target[0].shape[1]}."
+            f"Source and target need features of the same width; found {source[0].shape[1]} and {target[0].shape[1]}."
         )

@@ -24,11 +24,11 @@ def gradual(
     batch_size: int = 32,
     hardware: Hardware | None = None,
 ) -> Result:
-    """Train the head for an epoch, then one stage more each epoch, from the top; in what is left of `epochs`, all of them.
+    """Train the head for an epoch, then one more stage each epoch, from the top; for the rest of `epochs`, all of them.
 
     Each stage learns `rate_decay` times as fast as the one above it (the paper's 1/2.6), each phase with slanted triangular
     rates. Trains in place; the last weights are kept. size: tokens of a text, or pixels a side. Each stage takes an epoch,
-    so there are never fewer epochs than stages, the head one of them.
+    so there are never fewer epochs than stages, counting the head as one.
     """
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": size or default_size(model), "hardware": hardware}
@@ -48,7 +48,7 @@ def gradual(
             unfreeze_from(model, stage)
             if rests:
                 freeze_batch_norm(model.backbone)
-        # each phase has an order of its own: `fit` counts its epochs from 0 again
+        # each phase needs an order of its own, because `fit` counts its epochs from 0 again
         batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed * 31 + phase, **common)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)

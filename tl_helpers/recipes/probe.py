@@ -25,12 +25,13 @@ def probe(
     """Fit a linear head on features; the best of several strengths of regularisation, chosen on `val`.
 
     Features are standardised on the training rows, and the standardisation is folded into the layer, so that the layer
-    takes plain features. A feature that hardly varies is not blown up: its deviation counts as half the mean deviation
-    at least. Otherwise the folded weights grow a hundredfold, and the first step of fine-tuning wrecks the network. Deterministic. Follows scikit-learn's LogisticRegression (L2, lbfgs).
+    takes plain features. A feature that hardly varies is not blown up: its deviation counts as at least half the mean
+    deviation. Otherwise the folded weights grow a hundredfold, and the first step of fine-tuning wrecks the network.
+    Deterministic. Follows scikit-learn's LogisticRegression (L2, lbfgs).
 
     Args:
         train, val: features float32 (n, width) and labels int64 (n,). Without `val` the strength is 0.01.
-        classes: outputs of the layer; as many as there are labels where it is not given.
+        classes: outputs of the layer; by default the largest training label plus one.
         weights: float32 (n,), how much each training row counts.
 
     Raises:
@@ -38,12 +39,10 @@ def probe(
     """
     rows, labels = train
     if not all(bool(torch.isfinite(part[0]).all()) for part in (train, val) if part is not None):
-        raise CourseError(
-            "Some features are NaN or infinite: look at how they were made before a head is fitted to them."
-        )
+        raise CourseError("Some features are NaN or infinite: check how they were made before fitting a head to them.")
     if len(labels.unique()) < 2:
         raise CourseError(
-            f"A probe needs two classes or more; all {len(labels)} training labels are {labels[:1].tolist()}."
+            f"A probe needs at least two classes; all {len(labels)} training labels are {labels[:1].tolist()}."
         )
     classes = classes or int(labels.max()) + 1
     mean, std = rows.mean(0), rows.std(0)

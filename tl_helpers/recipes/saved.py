@@ -10,11 +10,11 @@ from ..models import Classifier, build
 from ..models.text_encoders import TextEncoder
 from .sets import tokenizer_of
 
-MODEL = "model.safetensors"  # its name in the folder of its training
+MODEL = "model.safetensors"  # the file's name in the folder of its training
 
 
 def save_model(result, path: Path) -> None:
-    """Write the model of a `transfer.Result` as one file that `load_model` reads alone, with what it came of."""
+    """Write the model of a `transfer.Result` as one file, all that `load_model` needs, with a record of its training."""
     model = result.model
     state = {"spec": model.spec, "classes": list(result.classes), "size": model.trained_size, "ended": result.ended}
     state |= {"recipe": result.recipe, "val": result.val, "history": result.history, "made": result.made}
@@ -26,16 +26,16 @@ def save_model(result, path: Path) -> None:
 
 
 def load_model(path: Path | str) -> tuple[Classifier, dict]:
-    """The model of a checkpoint, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`, `ended`.
+    """A checkpoint's model, ready to predict, and its state: `classes`, `size`, `recipe`, `val`, `history`, `made`, `ended`.
 
-    `path` may be the folder of the training. Raises CourseError where the file is no such checkpoint.
+    `path` may be the folder of the training. Raises CourseError if the file is not such a checkpoint.
     """
     path = Path(path).expanduser()
     path = path / MODEL if path.is_dir() else path
     tensors, state = files.load(path)
     if "spec" not in state:
         raise CourseError(
-            f"{path} holds a training in progress, not a finished model: that is model.safetensors beside it."
+            f"{path} contains a training in progress, not a finished model: that is model.safetensors in the same folder."
         )
     model = build(state["spec"])
     model.load_state_dict(tensors)

@@ -1,6 +1,7 @@
-"""Searching for settings where validation can see them: every combination, halving, and pruning while training.
+"""Searching for settings, judged by validation: every combination, halving, and pruning during training.
 
-No search looks at a test set: a set whose role is "test", or "all" where a test part is still in it, is refused.
+No search looks at a test set: `search` takes a whole set and reads only its train and val parts; `search_features` refuses
+a set that still contains a test part.
 """
 
 import copy
@@ -38,7 +39,7 @@ PRUNERS = {
 
 @dataclass
 class Trial:
-    """One combination: its validation score (`curve`) after having spent each of `at` (epochs, or rows learnt from)."""
+    """One combination: its validation score (`curve`) after spending each amount in `at` (epochs, or rows learnt from)."""
 
     number: int
     settings: dict
@@ -51,7 +52,7 @@ class Trial:
 
 @dataclass
 class Search:
-    """What a search found. `unit`: what is spent. `model`: of a search on features, the winner, learnt on all its rows."""
+    """What a search found. `unit`: what is spent. `model`: the winner of a search on features, refitted on all rows."""
 
     unit: str
     trials: list[Trial] = field(default_factory=list)
@@ -59,13 +60,13 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The best of the trials that went to the end, of equals the first; None as long as there is none."""
+        """The best of the trials that ran to the end, the first of equals; None while there is none."""
         whole = [trial for trial in self.trials if trial.seconds is not None and not (trial.pruned or trial.diverged)]
         return max(whole, key=lambda trial: trial.curve[-1], default=None)
 
     @property
     def spent(self) -> int:
-        """Epochs trained, or rows learnt from, in all trials together: a price that no other process changes."""
+        """Epochs trained, or rows learnt from, in all trials together: a cost that other processes can't affect."""
         return sum(trial.at[-1] if self.unit == "epochs" else sum(trial.at) for trial in self.trials if trial.at)
 
     @property
@@ -89,11 +90,11 @@ def search_features(
 
     grid: every combination of `space` on every row. halving: all combinations on a few rows, the best 1 / `factor` of
     them on `factor` times as many, and so on (Jamieson and Talwalkar, 2016; scikit-learn's HalvingGridSearchCV). The last
-    round may end well below all rows; look at the winner's `at`.
+    round may use far fewer than all rows; look at the winner's `at`.
 
     Args:
         model: an estimator or a pipeline; the keys of `space` are its parameters.
-        rows: float32 (n, width), the features of `images`, whose labels and groups are used; groups stay whole.
+        rows: float32 (n, width), the features of `images`, whose labels and groups are used; no group is split.
 
     Raises:
         CourseError: a set that is, or contains, the test set; rows that don't belong to the set; an unknown method.
@@ -105,13 +106,13 @@ def search_features(
         )
     if len(rows) != len(images) or method not in ("grid", "halving"):
         raise CourseError(
-            f"Found {len(rows)} rows for {len(images)} images, and the method {method!r} (grid, halving)."
+            f"Found {len(rows)} rows for {len(images)} images and method {method!r}; expected one each, and grid or halving."
         )
     halving = {"factor": factor, "random_state": seed} if method == "halving" else {}
     kind = HalvingGridSearchCV if halving else GridSearchCV
     searcher = kind(model, dict(space), cv=Folds(folds, shuffle=True, random_state=seed), **halving)
     groups = range(len(rows)) if images.groups is None else images.groups.numpy()
-    with threadpool_limits(1):  # small matrices: threads only wait for each other
+    with threadpool_limits(1):  # small matrices: threads would only wait for each other
         searcher.fit(rows.numpy(), images.labels.numpy(), groups=groups)
     table, trials = searcher.cv_results_, {}  # a row per combination and round
     for k, settings in enumerate(table["params"]):
@@ -142,16 +143,16 @@ def search(
 ) -> Search:
     """Try combinations of `space` with `transfer` on `data.train`, judged on `data.val`; `model` itself stays as it is.
 
-    The combinations are drawn from the grid by `seed`, none twice, all where there are no more than `trials`. One is
-    pruned when it is not in the better half of those that came as far (asha: Li et al., 2020; hyperband: Li et al., 2018,
-    spares some the early cuts; none: all go to the end). The score is validation accuracy, the loss breaks ties; a trial
+    Combinations are drawn from the grid with `seed`, none twice; if there are at most `trials`, all are tried. One is
+    pruned if it is not in the better half of those that got as far (asha: Li et al., 2020; hyperband: Li et al., 2018,
+    spares some the early cuts; none: all run to the end). The score is validation accuracy, the loss breaks ties; a trial
     whose loss becomes infinite ends there with 0.
 
     Args:
-        space: for keywords of `transfer` (lr, weight_decay, augment, rate_decay …) the values to try.
-        folder: finished trials are kept in it, and the same call goes on after an interruption, to the same end.
+        space: the values to try for keywords of `transfer` (lr, weight_decay, augment, rate_decay …).
+        folder: finished trials are kept in it; after an interruption the same call continues, to the same result.
             (Transforms in `space` are told apart by their repr.)
-        watch: is given the search after each epoch and after each trial. fixed: further keywords of `transfer`.
+        watch: called with the search after each epoch and after each trial. fixed: further keywords of `transfer`.
 
     Raises:
         CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
@@ -175,17 +176,17 @@ def search(
         if folder and not known:
             kept.append({"curve": trial.curve, "seconds": trial.seconds, "diverged": trial.diverged})
             write_atomically(folder / "search.json", json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
-        watch(found)  # a reader who stops it now has seen what is kept
+        watch(found)  # whoever stops the search now has seen what is kept
     if not found.best:
         wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
         raise DivergedError(
-            f"No trial came to its end: {wild}, the others were pruned. Put smaller rates into the space."
+            f"No trial ran to the end: {wild}, the others were pruned. Add smaller learning rates to the space."
         )
     return found
 
 
 def _try(trial: Trial, judge: Callable[[dict], None], known: dict | None, train: Callable[[], None]) -> None:
-    """Train, or go through what is known of the trial; the pruner may end it, or a loss that becomes infinite."""
+    """Train, or replay the scores kept of the trial; the pruner, or a loss that becomes infinite, may end it."""
     start = time.perf_counter()
     try:
         if known:
@@ -210,7 +211,7 @@ def _train(model: Classifier, data: ImageSet, recipe: str, options: dict) -> Non
 
 
 def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], Any], row: dict) -> None:
-    """Note how good a trial is after one more epoch, and end it where the pruner says so."""
+    """Record a trial's score after one more epoch, and end the trial if the pruner says so."""
     score = row["score"] if "score" in row else row["val_accuracy"] - 1e-4 * row["val_loss"]
     trial.at.append(len(trial.at) + 1)
     trial.curve.append(score)
@@ -223,18 +224,18 @@ def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], An
 def _check(data: ImageSet, recipe: str, pruner: str) -> None:
     if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
         raise CourseError(
-            f"A search takes a whole set (it sees .train and .val alone), a recipe with epochs, and one of the pruners "
+            f"A search takes a whole set (it sees only .train and .val), a recipe with epochs, and one of the pruners "
             f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
         )
 
 
 def _plain(settings: dict) -> dict:
-    """As JSON can hold them: a transform by what it says of itself."""
+    """The settings in a form that JSON can store: a transform becomes its string."""
     return {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in settings.items()}
 
 
 def _kept(folder: Path | None, made: list) -> list[dict]:
-    """The finished trials of a search that was interrupted; the folder is made where there is none."""
+    """The finished trials of a search that was interrupted; the folder is made if there is none."""
     if folder is None:
         return []
     path = folder / "search.json"
@@ -242,7 +243,7 @@ def _kept(folder: Path | None, made: list) -> list[dict]:
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
     except ValueError as error:
-        raise CourseError(f"{path} is damaged ({error}): delete it, and the search begins anew.") from error
+        raise CourseError(f"{path} is damaged ({error}): delete it, and the search starts over.") from error
     if found["made"] != json.loads(json.dumps(made)):
-        raise CourseError(f"{path} is of another search (other data, settings or seed): take another folder.")
+        raise CourseError(f"{path} belongs to another search (other data, settings or seed): use another folder.")
     return found["trials"]

@@ -36,7 +36,7 @@ def looking_batches(
     augment=None,
     seed: int = 0,
 ) -> Batches | TextBatches:
-    """Batches to look at every item once; augment: a view of pictures, for test-time augmentation."""
+    """Batches for looking at every item once; augment: a view of pictures, for test-time augmentation."""
     if tokenizer := _tokenizer_for(network, items, augment is not None):
         return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size)
     common = {"size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
@@ -44,7 +44,7 @@ def looking_batches(
 
 
 def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> int:
-    """Pixels a side, or tokens of a document, as asked for or by default. CourseError where the other measure is given."""
+    """Pixels a side, or tokens of a document, as asked for or by default. CourseError if the other measure is given."""
     reads = isinstance(getattr(network, "backbone", network), TextEncoder)
     wrong = size if reads else max_tokens
     if wrong is not None:
@@ -54,7 +54,7 @@ def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> 
 
 
 def default_size(network: nn.Module) -> int:
-    """Pixels a side, or tokens of a document, that a network was trained at here; else its backbone's own."""
+    """Pixels a side, or tokens of a document, that a network was trained with here; else its backbone's own."""
     backbone = getattr(network, "backbone", network)
     own = getattr(backbone, "max_tokens", None) or getattr(getattr(backbone, "preprocess", None), "size", 224)
     return getattr(network, "trained_size", None) or own
@@ -73,14 +73,14 @@ def tokenizer_of(encoder: TextEncoder) -> Tokenizer:
 
 
 def _tokenizer_for(network, items, augmented: bool) -> Tokenizer | None:
-    """The tokenizer to make batches with, None for pictures. CourseError where network and set don't go together."""
+    """The tokenizer to make batches with, None for pictures. CourseError if network and set don't go together."""
     encoder = getattr(network, "backbone", network)
     reads = isinstance(encoder, TextEncoder)
     if (reads and isinstance(items, ImageSet)) or (not reads and isinstance(items, TextSet)):
         what = "pictures" if reads else "texts"
         name = getattr(encoder, "name", type(encoder).__name__)
         other = "load_backbone" if reads else "load_text_encoder or text_encoder"
-        raise CourseError(f"{items.name} holds {what}, which {name} can't read: take {other}.")
+        raise CourseError(f"{items.name} contains {what}, which {name} can't read: use {other}.")
     if not reads:
         return None
     if augmented:

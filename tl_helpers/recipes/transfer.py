@@ -1,4 +1,4 @@
-"""Whole ways of transferring a pretrained network to new data: probe, fine-tune, LP-FT, and from scratch to compare."""
+"""Complete ways of transferring a pretrained network to new data: probe, fine-tune, LP-FT, and scratch to compare with."""
 
 import time
 from collections.abc import Callable
@@ -28,19 +28,19 @@ from .saved import MODEL, save_model
 from .sets import asked_size, learning_batches, looking_batches
 
 # The head's peak learning rate of each recipe, for pictures and for texts: lp-ft's was compared on emoji splits 10 to 12,
-# scratch's of texts on R8's split 10, MiniLM's on ten labels a class of 20 Newsgroups; the others are not tuned.
+# scratch's for texts on R8's split 10, MiniLM's on ten labels per class of 20 Newsgroups; the others are not tuned.
 RATES = {"probe": 1e-3, "fine-tune": 1e-3, "lp-ft": 7e-4, "scratch": 2e-3}
 TEXT_RATES = {"probe": 1e-3, "fine-tune": 1e-4, "lp-ft": 1e-4, "scratch": 4e-3}
 RECIPES = tuple(RATES)
-# The last weights, not the best epoch's: one-cycle ends at a rate of zero, and a small validation set (90 emoji: a
-# standard error of five points) would choose an epoch by luck.
+# The last weights, not the best epoch's: one-cycle ends at a rate of zero, and on a small validation set (90 emoji: a
+# standard error of five points) the choice of an epoch would be luck.
 KEEP = "last"
-TRAINING = "training.safetensors"  # what an interrupted training goes on from, in its folder
+TRAINING = "training.safetensors"  # what an interrupted training resumes from, in its folder
 
 
 @dataclass
 class Result:
-    """What a training knows. `val` are the figures of the weights that were kept; `history` has a row per epoch."""
+    """What a training produced. `val` contains the metrics of the weights that were kept, `history` a row per epoch."""
 
     model: nn.Module
     history: list[dict]
@@ -51,7 +51,7 @@ class Result:
     seconds: float
     checkpoint: Path | None = None
     ended: str = "all epochs"
-    made: dict = field(default_factory=dict)  # what the figures hang on: data, split, seed, settings, hardware
+    made: dict = field(default_factory=dict)  # what the results depend on: data, split, seed, settings, hardware
 
 
 def transfer(
@@ -79,17 +79,17 @@ def transfer(
 
     probe: the backbone is frozen, the head is a logistic regression on its features.
     fine-tune: every layer from the start, slower towards the stem (Howard and Ruder, 2018).
-    lp-ft: the probe first, then every layer (Kumar et al., 2022): the features are not pulled about by a random head.
+    lp-ft: the probe first, then every layer (Kumar et al., 2022), so that no random head distorts the features.
     scratch: every layer of a backbone with random weights, at one rate: the control experiment.
 
     Args:
         lr: the head's peak rate; None takes the recipe's own, "auto" that of the learning-rate finder.
-        size, max_tokens: pixels a side of pictures, tokens of texts; the backbone's own where not given.
+        size, max_tokens: pixels a side for pictures, tokens for texts; by default the backbone's own.
         augment: a name of `data.AUGMENTATIONS`, "mixup", "cutmix", or one of each ("trivial+mixup"); or a transform.
         rate_decay: each stage below the head learns this many times as fast as the one above.
-        images: train on about so many images at most, the same number of each class where it has them.
-        checkpoint: a folder; every epoch is kept there, and the same call goes on after an interruption.
-        each_epoch: is given each epoch's row of the history, as in `fit`; `recipes.search` prunes by it.
+        images: train on at most about this many images, the same number of each class that has enough.
+        checkpoint: a folder; every epoch is saved there, and the same call resumes after an interruption.
+        each_epoch: called with each epoch's row of the history, as in `fit`; `recipes.search` prunes by it.
 
     Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
@@ -117,7 +117,7 @@ def transfer(
 
 
 def _quick(model, recipe, size, hardware) -> Hardware:
-    """bf16 where it pays for a probe's features and for a transformer of texts; pictures train in fp32 on a CPU."""
+    """bf16 where it pays off for a probe's features and for a transformer of texts; pictures train in fp32 on a CPU."""
     if recipe == "scratch" or (recipe != "probe" and not isinstance(model.backbone, TextEncoder)):
         return hardware
     with hardware.lend(model):
@@ -130,7 +130,7 @@ def _peak(model, recipe, lr) -> float:
 
 
 def _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
-    """What the figures of a training hang on."""
+    """What the results of a training depend on."""
     made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash, "weights": model.began["from"]}
     made |= {"seed": seed, "images": images, "augment": str(augment), "recipe": recipe, "size": model.trained_size}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
@@ -138,15 +138,15 @@ def _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, se
 
 
 def decoded(data: ImageSet | TextSet) -> dict:
-    """How the pictures of a set were read from their files, for `predict` to read others likewise; of texts nothing."""
+    """How a set's pictures were read from their files, so that `predict` reads others the same way; empty for texts."""
     return {"side": data.images.shape[-1], "background": data.background} if hasattr(data, "images") else {}
 
 
 def _begin(model, data, recipe, folder, more: list) -> dict | None:
-    """Check what is given and note what the training begins from: its folder takes no other.
+    """Check the arguments and record what the training begins from: its folder accepts no other.
 
-    Where this model was trained by the same call before, the folder knows how it goes on: then nothing is begun, and the
-    row of its probe is given back, for the head has learnt since, and so has what it stands on.
+    If this model has been trained by the same call before, the folder knows how to continue: then nothing is begun, and
+    the row of its probe is returned, because head and backbone have both learnt since.
     """
     place, began = folder and folder.resolve(), getattr(model, "began", {})
     what = len(data.train), data.name, data.split.hash  # a part, or a set without a split, has no .train and says so
@@ -155,10 +155,10 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
         if began["call"] == call:
             return began.get("probe")
         raise CourseError(
-            f"{folder} holds a training of this model by another call: give this one a folder of its own."
+            f"{folder} contains a training of this model by another call: give this one a folder of its own."
         )
     _look_at_weights(model, recipe)
-    source = model.backbone.source  # random weights are alike, drawn or drawn anew
+    source = model.backbone.source  # random weights count as the same, even if drawn anew
     known = source if source == "random" or not folder else model.backbone.fingerprint
     rests = recipe != "scratch" and has_counted(model.backbone)
     model.began = {"call": call, "from": f"{recipe} from {known}", "batch norm rests": rests}
@@ -166,40 +166,40 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
 
 
 def _refuse_another(folder: Path | None, result: Result) -> None:
-    """CourseError where the folder's finished model came of something else; a training in progress is looked at by `fit`."""
+    """CourseError if the folder's finished model came from another training; `fit` checks a training in progress."""
     then = files.load(folder / MODEL)[1].get("made", {}) if folder and (folder / MODEL).exists() else {}
     same = ("recipe", "contents", "split", "weights", "seed", "images", "size")
     if differs := [key for key in same if key in then and then[key] != result.made[key]]:
         raise CourseError(
             f"{folder / MODEL} is the model of another training: it differs in {', '.join(differs)}. Give this one a folder "
-            "of its own (such as --out runs/second), or delete the folder to begin anew."
+            "of its own (such as --out runs/second), or delete the folder to start over."
         )
 
 
 def _look_at_weights(model, recipe) -> None:
-    """Say what a reader may not expect of weights that are not fresh, or are fresh; refuse to call trained ones random."""
+    """Say what may surprise a reader about random, trained or frozen weights; refuse trained ones for scratch."""
     random = model.backbone.source == "random"
     if recipe == "scratch" and not random:
         raise CourseError(
-            f"The recipe 'scratch' starts from random weights, not from these ({model.backbone.source}). Make a model "
-            "anew: load_backbone(name, weights=None), or text_encoder(kind, tokenizer=…) for texts."
+            f"The recipe 'scratch' starts from random weights, not from these ({model.backbone.source}). Make a new "
+            "model: load_backbone(name, weights=None), or text_encoder(kind, tokenizer=…) for texts."
         )
     if recipe == "lp-ft" and random:
-        say("This backbone has random weights, so nothing is transferred: a control experiment, or a slip?")
+        say("This backbone has random weights, so nothing is transferred: a control experiment, or a mistake?")
     if getattr(model, "trained_size", None):
-        say("This model has been trained before: it goes on from the weights that it has now, not from the source's.")
+        say("This model has been trained before: it continues from its current weights, not from the source's.")
     elif recipe != "probe" and not all(parameter.requires_grad for parameter in model.parameters()):
-        say(f"{recipe} trains every layer, so what was frozen is unfrozen. To keep it frozen, train with tl.fit.")
+        say(f"{recipe} trains every layer, so frozen layers are unfrozen. To keep them frozen, train with tl.fit.")
 
 
 def _parts(data, images, seed) -> dict:
-    """What is trained on, all or a few of each class, and what chooses."""
+    """The set to train on, whole or a few of each class, and the set to choose on."""
     few = images is not None and images < len(data.train)
     return {"train": data.train.few(max(1, images // len(data.classes)), seed) if few else data.train, "val": data.val}
 
 
 def _linear_probe(model, parts, size, hardware, result) -> None:
-    """Give the head the weights of a logistic regression on the frozen backbone's features, and note how good it is."""
+    """Give the head the weights of a logistic regression on the frozen backbone's features, and record how good it is."""
     start = time.perf_counter()
     how = {"max_tokens" if isinstance(model.backbone, TextEncoder) else "size": size, "hardware": hardware}
     rows = {part: features(model.backbone, images, **how) for part, images in parts.items()}
@@ -229,7 +229,7 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
     val = looking_batches(model, parts["val"], batch_size=64, **common)
     rate_decay = 1.0 if result.recipe == "scratch" else result.made["rate_decay"]
     if find:
-        if kept and kept.exists():  # the finder would look at weights that have learnt since
+        if kept and kept.exists():  # the finder would look at weights that have been trained since
             rate = files.load(kept)[1]["identity"]["settings"]["lr"]
         else:
             groups = parameter_groups(model, 1.0, rate_decay)
@@ -258,18 +258,18 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
 
 def _check(model: nn.Module, data: ImageSet, recipe: str, folder: Path | None, augment) -> None:
     if recipe not in RECIPES:
-        raise CourseError(f"The recipe {recipe!r} is not known; there are {', '.join(RECIPES)}.")
+        raise CourseError(f"The recipe {recipe!r} is not known; try one of {', '.join(RECIPES)}.")
     if not isinstance(model, Classifier):
         raise CourseError("transfer takes a backbone with a head: attach_head(load_backbone(…), heads.linear(…)).")
     if recipe in ("probe", "lp-ft") and not isinstance(model.head, nn.Linear):
         raise CourseError(f"The recipe {recipe!r} begins with a linear probe: attach heads.linear, or use 'fine-tune'.")
     if isinstance(augment, str):
-        augmentation_parts(augment, 32)  # a name that nobody knows is told before the work
+        augmentation_parts(augment, 32)  # an unknown name is reported before any work is done
     if folder and model.shapes() != model.as_built:
         raise CourseError(
-            "A layer of this model was replaced or added since attach_head, so its file could not be read again. Attach the "
+            "A layer of this model was replaced or added after attach_head, so its file could not be read back. Attach the "
             "head with attach_head, merge adapters first, or train without a checkpoint."
         )
     outputs = getattr(model.head, "out_features", model.spec.get("classes"))
     if outputs != len(data.classes):
-        raise CourseError(f"The head has {outputs} outputs, {data.name} has {len(data.classes)} classes.")
+        raise CourseError(f"The head has {outputs} outputs, but {data.name} has {len(data.classes)} classes.")

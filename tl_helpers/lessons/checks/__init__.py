@@ -1,7 +1,7 @@
 """Exercises that check themselves: `tl.check("01.2", share_in_top)` says right, not yet (and why), or not attempted.
 
 A check is a function that takes the student's answer, calls `need(condition, hint)` as often as it likes and returns
-what to say when all is well. It stands in `nb01.py` for notebook 01 under its number: `@exercise("01.2", start=…)`.
+what to say to a right answer. Notebook 01's are in `nb01.py`, each under its number: `@exercise("01.2", start=…)`.
 """
 
 import dis
@@ -32,7 +32,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A check and the hint for someone who has not begun."""
+    """A check, and the hint for a student who has not started yet."""
 
     start: str
     examine: Callable[[Any], str]
@@ -43,14 +43,14 @@ class NotYet(Exception):  # noqa: N818 (it is a verdict on its way up, not an er
 
 
 class NotAttempted(Exception):  # noqa: N818
-    """Ends a check where nothing was filled in."""
+    """Ends a check because nothing was filled in."""
 
 
 _EXERCISES: dict[str, Exercise] = {}
 
 
 def exercise(number: str, *, start: str) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
-    """Register a check under its number; `start` is what someone reads who has filled in nothing."""
+    """Register a check under its number; `start` is the hint for a student who has filled in nothing."""
 
     def register(examine: Callable[[Any], str]) -> Callable[[Any], str]:
         _EXERCISES[number] = Exercise(start, examine)
@@ -60,14 +60,14 @@ def exercise(number: str, *, start: str) -> Callable[[Callable[[Any], str]], Cal
 
 
 def exercises(notebook: str) -> dict[str, Exercise]:
-    """All exercises of notebook "01", by number; empty where there is no such file."""
+    """All exercises of a notebook such as "01", by number; empty if it has no file of checks."""
     if (Path(__file__).parent / f"nb{notebook}.py").exists():
         importlib.import_module(f"{__name__}.nb{notebook}")
     return {number: found for number, found in sorted(_EXERCISES.items()) if number.startswith(f"{notebook}.")}
 
 
 def verdict(number: str, answer: Any) -> Verdict:
-    """Check `answer` to exercise `number`. Whatever the answer does, this returns a verdict; it never raises."""
+    """Check the `answer` to exercise `number`. Whatever the answer does, this returns a verdict and never raises."""
     known = exercises(str(number).split(".")[0])
     if number not in known:
         offer = f"This notebook has {', '.join(known)}." if known else "A number looks like '01.2'."
@@ -82,7 +82,7 @@ def verdict(number: str, answer: Any) -> Verdict:
         return Verdict(NOT_ATTEMPTED, found.start)
     except NotYet as hint:
         return Verdict(NOT_YET, str(hint))
-    except Exception as error:  # an answer of a kind that no check foresaw
+    except Exception as error:  # a kind of answer that no check foresaw
         return Verdict(NOT_YET, f"the check could not make sense of this answer ({_in_words(error)}).")
 
 
@@ -98,11 +98,11 @@ def need(condition: Any, hint: str) -> None:
 
 
 def ask(function: Any, *arguments: Any, returns_nothing: bool = False, none_means: str = "") -> Any:
-    """Call the student's function. What it raises becomes a sentence; a forgotten `return` becomes a hint.
+    """Call the student's function; an exception becomes a sentence, and a forgotten `return` becomes a hint.
 
-    Where None is an answer, but the wrong one here, `none_means` says what it would mean.
+    Where None is a possible answer, but the wrong one here, `none_means` says what it would mean.
     """
-    need(callable(function), f"hand over the function itself, without calling it; this is {a_kind(function)}.")
+    need(callable(function), f"pass the function itself, without calling it; this is {a_kind(function)}.")
     try:
         result = function(*arguments)
     except (Exception, SystemExit) as error:
@@ -115,7 +115,7 @@ def ask(function: Any, *arguments: Any, returns_nothing: bool = False, none_mean
 
 
 def number_from(value: Any) -> float:
-    """A plain float of an int, a float, or a tensor or array of one element; anything else is a hint."""
+    """A plain float from an int, a float, or a tensor or array of one element; anything else ends in a hint."""
     try:
         if isinstance(value, (str, bool)):
             raise TypeError
@@ -131,12 +131,12 @@ def parts_from(value: Any, count: int, otherwise: str) -> list:
 
 
 def tensor_from(value: Any, shape: tuple[int, ...], expected: str = "a tensor was") -> torch.Tensor:
-    """A float64 tensor of `shape` of a tensor, array, list, or list of row tensors; anything else is a hint."""
+    """A float64 tensor of `shape` from a tensor, array, list, or list of row tensors; anything else ends in a hint."""
     try:
         if isinstance(value, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in value):
             value = torch.stack([torch.as_tensor(part).detach().to("cpu", torch.float64) for part in value])
         elif isinstance(value, np.ndarray):
-            value = value.copy()  # torch takes no array that runs backwards, such as `rates[::-1]`
+            value = value.copy()  # torch accepts no array that runs backwards, such as `rates[::-1]`
         result = torch.as_tensor(value).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise NotYet(f"{expected} expected; this is {a_kind(value)}.") from None
@@ -145,13 +145,13 @@ def tensor_from(value: Any, shape: tuple[int, ...], expected: str = "a tensor wa
 
 
 def close(found: Any, expected: Any, tolerance: float = 1e-4) -> bool:
-    """Are two numbers (or tensors of one shape) the same but for rounding? NaN is never close to anything."""
+    """Are two numbers (or tensors of the same shape) equal up to rounding? NaN is never close to anything."""
     found, expected = torch.as_tensor(found).double(), torch.as_tensor(expected).double()
     return found.shape == expected.shape and torch.allclose(found, expected, rtol=tolerance, atol=tolerance * 1e-2)
 
 
 def compare(found: Any, right: Any, mistakes: list[tuple[Any, str]], otherwise: str, tolerance: float = 1e-4) -> None:
-    """Pass if `found` is `right`; else stop with the hint of the first (wrong value, hint) it is, or `otherwise`."""
+    """Pass if `found` is `right`; else stop with the hint of the first wrong value it matches, or `otherwise`."""
     if close(found, right, tolerance):
         return
     for wrong, hint in mistakes:
@@ -160,7 +160,7 @@ def compare(found: Any, right: Any, mistakes: list[tuple[Any, str]], otherwise: 
 
 
 def is_blank(answer: Any) -> bool:
-    """Is this still the `...` of the exercise: the Ellipsis itself, None, or a function whose body only is `...`?"""
+    """Is this still the `...` of the exercise: the Ellipsis itself, None, or a function whose body is only `...`?"""
     if answer is ... or answer is None:
         return True
     if isinstance(answer, (list, tuple)):

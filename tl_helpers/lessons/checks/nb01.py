@@ -27,9 +27,9 @@ def standardise_per_artist(answer: Any) -> str:
         together = (before - before.mean(0)) / before.std(0)
         by_row = (before - before.mean(1, keepdim=True)) / before.std(1, keepdim=True)
         mistakes = [
-            (together, "you standardised both artists together; each has a style, and so a mean, of her own."),
+            (together, "you standardised both artists together; each has a style, and so a mean, of their own."),
             (centred, "the means are right. Now divide by each column's standard deviation, artist by artist."),
-            (by_row, "you standardised each row. A feature is a **column**: its mean goes down the rows, `dim=0`."),
+            (by_row, "you standardised each row. A feature is a **column**: take its mean down the rows, `dim=0`."),
             (
                 torch.cat([right[artist == 0], right[artist == 1]]),
                 "the rows have changed places: row i must stay row i.",
@@ -40,14 +40,14 @@ def standardise_per_artist(answer: Any) -> str:
     flat = tensor_from(ask(answer, before, artist), (40, 5))
     need(
         flat.isfinite().all(),
-        "a feature that is the same for all divides by zero. Add a tiny number or use `.clamp(min=…)`.",
+        "with a feature that never changes, your function divides by zero. Add a tiny number or use `.clamp(min=…)`.",
     )
-    return "The artist's style, as far as it shifts and stretches every feature alike, is gone."
+    return "The artist's style is gone, as far as it only shifts and stretches each feature."
 
 
 @exercise("01.2", start="`similarity.topk(k, dim=?)` is a good start.")
 def share_in_top(answer: Any) -> str:
-    """`answer`: share_in_top(similarity (n, n), k) -> share of rows whose own number is among their k largest."""
+    """`answer`: share_in_top(similarity (n, n), k) -> share of rows i whose column i is among their k largest."""
     similarity = torch.randn(60, 60, generator=torch.Generator().manual_seed(2))
     similarity += torch.diag(torch.cat([torch.full((50,), 2.0), torch.full((10,), -2.0)]))  # ten lie far from their own
     own = torch.arange(60)
@@ -59,11 +59,11 @@ def share_in_top(answer: Any) -> str:
     found = number_from(ask(answer, similarity.clone(), 5))
     right = truth(5)
     mistakes = [
-        (0, "nobody is found. Did you compare with `.values` instead of `.indices`, or take the diagonal out?"),
-        (60 * right, "this is a count. What would a class with twice as many emoji get?"),
+        (0, "nothing is found. Did you compare with `.values` instead of `.indices`, or take the diagonal out?"),
+        (60 * right, "this is a count. What would a set with twice as many emoji get?"),
         (100 * right, "this is a percentage; a share lies between 0 and 1."),
         (truth(5, dim=0), "you asked which new drawings are nearest to a known one. Here each **row** is a question."),
-        (right / 5, "the hits are divided by all n · k candidates. One hit a row is enough: `any`, then the mean."),
+        (right / 5, "you divided the hits by all n · k candidates. One hit per row is enough: `any`, then the mean."),
         (truth(1), "that is the first answer alone, whatever k is."),
         (truth(5, largest=False), "these are the k **smallest**. Near means a large similarity."),
         (1 - right, "that is the share of rows that miss."),
@@ -72,37 +72,37 @@ def share_in_top(answer: Any) -> str:
     for k, name in ((1, "k = 1"), (60, "k = n")):
         again = number_from(ask(answer, similarity.clone(), k))
         need(close(again, truth(k)), f"for {name} the answer is {truth(k):.3f}; yours is {again:.4g}. Is k used?")
-    return "At 128 pixels ImageNet's features have about 0.65 with k = 5."
+    return "At 128 pixels ImageNet's features reach about 0.65 with k = 5."
 
 
 @exercise("01.3", start="Subtract split by split first: `difference = b - a`. The rest is a mean and a spread of that.")
 def paired_difference(answer: Any) -> str:
-    """`answer`: f(a (n,), b (n,)) -> (mean of b - a, standard error of that mean), the splits being paired."""
+    """`answer`: f(a (n,), b (n,)) -> (mean of b - a, standard error of that mean), for paired splits."""
     a = torch.tensor([0.62, 0.71, 0.55, 0.66, 0.60], dtype=torch.float64)
     b = torch.tensor([0.66, 0.76, 0.58, 0.72, 0.63], dtype=torch.float64)
     found = parts_from(ask(answer, a.clone(), b.clone()), 2, "two numbers are expected: `return mean, error`.")
     mean, error = (number_from(part) for part in found)
     difference, root = b - a, 5**0.5
     mistakes = [
-        (-difference.mean(), "the sign is turned round: a gain of b over a is positive."),
+        (-difference.mean(), "the sign is reversed: a gain of b over a is positive."),
         (100 * difference.mean(), "this is in points. Stay with shares."),
-        (difference.sum(), "that is the sum over the splits. Divide by how many there are."),
-        (difference.median(), "that is the median; the mean is asked for."),
+        (difference.sum(), "that is the sum over the splits. Divide by the number of splits."),
+        (difference.median(), "that is the median; the exercise asks for the mean."),
     ]
     compare(mean, difference.mean(), mistakes, f"the mean difference is {difference.mean():.4f}; yours is {mean:.4g}.")
     unpaired = ((a.var() + b.var()) / 5).sqrt()
     mistakes = [
         (difference.std(), "that is the spread of one split. The mean over n splits is steadier: divide by √n."),
-        (difference.std(correction=0), "that is the spread of one split, and divided by n where n - 1 is fair."),
+        (difference.std(correction=0), "that is the spread of one split, and you divided by n where n - 1 is fair."),
         (
             difference.std(correction=0) / root,
-            "nearly: with few splits the spread divides by n - 1 (`.std()` does so).",
+            "nearly: with few splits the spread should divide by n - 1 (as `.std()` does).",
         ),
         (difference.var() / 5, "that is a variance. Take the square root."),
         (difference.std() / 5, "divide by √n, not by n."),
         (
             unpaired,
-            "you took the two spreads apart. Hard splits are hard for both: take the spread of the **differences**.",
+            "you took two separate spreads. Hard splits are hard for both: take the spread of the **differences**.",
         ),
         ((a.std() + b.std()) / root, "the spreads of a and b don't matter, only that of their differences."),
     ]
@@ -113,23 +113,23 @@ def paired_difference(answer: Any) -> str:
         f"the standard error is {difference.std() / root:.4f}; yours is {error:.4g}.",
     )
     _three_splits(answer)
-    return "On our example it is 4.2 points, give or take 0.6. Unpaired it would be give or take 4.2, and the gain lost in it."
+    return "In our example it is 4.2 points, give or take 0.6. Unpaired, an error of 4.2 would hide the gain."
 
 
 def _three_splits(answer: Any) -> None:
-    """One split more, or less, and one in which b is behind."""
+    """Check with another number of splits (three), in one of which b is behind."""
     a = torch.tensor([0.50, 0.61, 0.70], dtype=torch.float64)
     b = torch.tensor([0.56, 0.59, 0.79], dtype=torch.float64)
     found = parts_from(ask(answer, a.clone(), b.clone()), 2, "two numbers are expected: `return mean, error`.")
     mean, error = (number_from(part) for part in found)
     difference = b - a
     right, spread = difference.mean(), difference.std()
-    mistakes = [(difference.abs().mean(), "keep the sign of each difference: where b is behind, it counts against b.")]
+    mistakes = [(difference.abs().mean(), "keep the sign of each difference: if b is behind, it counts against b.")]
     compare(mean, right, mistakes, f"with three splits the mean difference is {right:.4f}; yours is {mean:.4g}.")
     otherwise = f"with three splits the standard error is {spread / 3**0.5:.4f}; yours is {error:.4g}."
     compare(
         error,
         spread / 3**0.5,
-        [(spread / 5**0.5, "is the 5 written in by hand? Here there are three splits.")],
+        [(spread / 5**0.5, "is the 5 hard-coded? Here there are three splits.")],
         otherwise,
     )

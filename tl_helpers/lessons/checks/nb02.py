@@ -20,14 +20,14 @@ def composite(answer: Any) -> str:
     colour, alpha, below = rgba[:3].double(), rgba[3:].double() / 255, torch.tensor(background).double().view(3, 1, 1)
     right = colour * alpha + below * (1 - alpha)
     mistakes = [
-        (colour, "that is `convert('RGB')`: alpha is dropped, and what hides below it comes to light."),
-        (below * alpha + colour * (1 - alpha), "upside down: where alpha is 255 the **drawing** shows."),
+        (colour, "that is `convert('RGB')`: alpha is dropped, and the colours hidden under it show up."),
+        (below * alpha + colour * (1 - alpha), "the wrong way round: where alpha is 255, the **drawing** shows."),
         (colour * alpha, "that is the drawing on black. Add the background where the drawing lets it through."),
         (colour * alpha + below, "the background shows only where the drawing lets it through: times (1 - alpha)."),
-        (torch.where(alpha > 0, colour, below), "half-transparent edges are a **mixture**: weigh both by alpha."),
-        (torch.where(alpha > 0.5, colour, below), "half-transparent edges are a **mixture**: weigh both by alpha."),
-        (colour * alpha + 255 * (1 - alpha), "that is white, whatever background is asked for."),
-        (right / 255, "nearly: this is 0…1, and 0…255 is asked for."),
+        (torch.where(alpha > 0, colour, below), "half-transparent edges are a **mixture**: weight both by alpha."),
+        (torch.where(alpha > 0.5, colour, below), "half-transparent edges are a **mixture**: weight both by alpha."),
+        (colour * alpha + 255 * (1 - alpha), "that is white, whatever background you are given."),
+        (right / 255, "nearly: this is in 0…1, and should be in 0…255."),
     ]
     for wrong, hint in mistakes:
         need((found - wrong).abs().max() > (0.01 if wrong.max() < 2 else 1.01), hint)
@@ -35,12 +35,12 @@ def composite(answer: Any) -> str:
         (found - right).abs().max() <= 1.01,  # rounding up, down or to the nearest
         "each value should be colour · alpha + background · (1 - alpha), with alpha in 0…1. uint8 overflows: use `.float()`.",
     )
-    return "Where alpha is 0 nothing of the file's own colour is left, and that is the point."
+    return "Where alpha is 0, none of the file's own colour is left, and that is the point."
 
 
 @exercise("02.2", start="A grey picture has the same value g in all three channels. Write out w₁g + w₂g + w₃g.")
 def grey_filters(answer: Any) -> str:
-    """`answer`: grey_filters(weight (out, 3, h, w)) -> (out, 1, h, w), the same answers on grey as on grey three times."""
+    """`answer`: grey_filters(weight (out, 3, h, w)) -> (out, 1, h, w), answering grey as `weight` does grey three times."""
     weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(4))
     found = tensor_from(ask(answer, weight.clone()), (8, 1, 3, 3))
     right = weight.sum(1, keepdim=True)
@@ -53,7 +53,7 @@ def grey_filters(answer: Any) -> str:
         (weight[:, :1], "that is the red channel alone. All three look at the same grey value."),
         (
             (weight * luma).sum(1, keepdim=True),
-            "those shares turn colours into grey. The picture is grey already; here filters are joined, not colours.",
+            "those weights turn colours into grey. The picture is already grey; here you combine filters, not colours.",
         ),
         (weight.abs().sum(1, keepdim=True), "keep the signs: red minus green sees nothing in grey, and that is right."),
         (weight.norm(dim=1, keepdim=True), "keep the signs: red minus green sees nothing in grey, and that is right."),
@@ -61,35 +61,35 @@ def grey_filters(answer: Any) -> str:
     ]
     compare(found, right, mistakes, "on a grey picture your filter should answer as the colour filter does.")
     return (
-        "One channel, a third of the work, the same answers. It is exact because nothing stands before the first layer."
+        "One channel, a third of the work, the same answers. It is exact because nothing comes before the first layer."
     )
 
 
 @exercise("02.3", start="`labels.bincount()` is a good start: the rarer a class, the more each of its items counts.")
 def class_weights(answer: Any) -> str:
-    """`answer`: class_weights(labels (n,)) -> (classes,), inverse to the counts, so that the samples' mean weight is 1."""
+    """`answer`: class_weights(labels (n,)) -> (classes,), inverse to the counts; the samples' mean weight is 1."""
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     found = tensor_from(ask(answer, labels.clone()), (3,))
     counts = labels.bincount().double()
     right = 100 / (3 * counts)
     mistakes = [
-        (counts / 100, "those are the classes' shares: the frequent class would count most. Turn them round."),
-        (counts, "those are the counts: the frequent class would count most. Turn them round."),
+        (counts / 100, "those are the classes' shares: the most frequent class would count most. Invert them."),
+        (counts, "those are the counts: the most frequent class would count most. Invert them."),
         (
             1 / counts,
-            "the ratios are right. But the whole loss shrinks by n / k, and with it the step: multiply by that.",
+            "the ratios are right. But the whole loss shrinks by n / k, and the step with it: multiply by n / k.",
         ),
-        (100 / counts, "the ratios are right, the mean weight of a sample is 3, the number of classes. Divide by it."),
+        (100 / counts, "the ratios are right, but a sample's mean weight is 3, the number of classes. Divide by it."),
         (counts.sum() / (3 * counts.flip(0)), "the classes have changed places."),
         (
             (100 / (3 * counts)).sqrt(),
-            "a square root is a milder choice that some make; here the full weight is asked for.",
+            "the square root is a milder choice that some make; the exercise asks for the full weight.",
         ),
         (
             right / right.sum(),
-            "the ratios are right. Not the weights have to sum to 1; the **samples'** mean weight is to be 1.",
+            "the ratios are right. The weights don't have to sum to 1; the **samples'** mean weight should be 1.",
         ),
-        (right / right.mean(), "the ratios are right. The mean over the **samples** is to be 1, not over the classes."),
+        (right / right.mean(), "the ratios are right. The mean over the **samples** must be 1, not over the classes."),
         (1 - counts / 100, "1 minus the share is not enough: a class half as frequent should count twice as much."),
         (torch.ones(3), "all are equal, so nothing is balanced."),
     ]
@@ -99,7 +99,7 @@ def class_weights(answer: Any) -> str:
         other,
         [2.0, 2 / 3],
         [],
-        "with 1 and 3 samples the weights are 2 and 0.667. Is everything counted from `labels`?",
+        "with 1 and 3 samples the weights are 2 and 0.667. Does everything come from `labels`?",
     )
     return "Each class now has the same say, and the loss keeps its size."
 
@@ -123,17 +123,17 @@ def best_threshold(answer: Any) -> str:
     balanced, best = float(scores(found)[0]), [float(p[every.argmax()]) for every in scores(p)]
     top = float(scores(best[0])[0])
     if balanced > top - 1e-6:
-        return "Chosen on validation, used on test as it is: a threshold is a setting like any other."
+        return "Choose it on validation, use it unchanged on test: a threshold is a setting like any other."
     mistakes = [
-        (0.5, "0.5 is where the two classes are equally probable; no score is asked."),
-        (top, "that is the best score; the **threshold** that earns it is asked for."),
+        (0.5, "0.5 is where the two classes are equally probable; it takes no score into account."),
+        (top, "that is the best score; return the **threshold** that earns it."),
         (best[1], "that is the best threshold for F1. Other scores choose other thresholds."),
         (best[2], "that is the best threshold for plain accuracy, which hardly looks at the rare class."),
-        (float(p.median()), "that is the median: half would be called rare, and a tenth is."),
-        (float(p.mean()), "that is the mean of the probabilities; no label was asked."),
+        (float(p.median()), "that is the median: half would be called rare, but only a tenth are."),
+        (float(p.mean()), "that is the mean of the probabilities; it ignores the labels."),
         (
             float(p.topk(int(labels.sum())).values[-1]),
-            "that matches the classes' shares. It is not the best for the score.",
+            "that matches the classes' shares, which isn't what scores best.",
         ),
     ]
     for wrong, hint in mistakes:
@@ -141,9 +141,9 @@ def best_threshold(answer: Any) -> str:
     need(0 <= found <= 1, f"a threshold for probabilities lies between 0 and 1; yours is {found:.4g}.")
     need(
         balanced > top - 0.005,
-        f"a threshold of {found:.3f} has a balanced accuracy of {balanced:.3f} here; {top:.3f} can be had.",
+        f"a threshold of {found:.3f} has a balanced accuracy of {balanced:.3f} here; {top:.3f} is possible.",
     )
-    return f"Near: {balanced:.3f}, and {top:.3f} can be had. (Did you score p > t instead of p >= t, or was your grid too coarse?)"
+    return f"Close: {balanced:.3f}; {top:.3f} is possible. (Did you score p > t instead of p >= t, or was your grid too coarse?)"
 
 
 @exercise(
@@ -151,25 +151,25 @@ def best_threshold(answer: Any) -> str:
     start="`set(train_groups.tolist())` is what training has seen. Now ask each **test item** whether its group is there.",
 )
 def leaking_share(answer: Any) -> str:
-    """`answer`: leaking_share(train_groups (n,), test_groups (m,)) -> share of test items whose group is in train, too."""
+    """`answer`: leaking_share(train_groups (n,), test_groups (m,)) -> share of test items whose group is also in train."""
     train, test = torch.tensor([0, 0, 0, 1, 2, 3, 3, 9, 9, 9, 9]), torch.tensor([3, 3, 3, 4, 5, 1, 6, 6])
     found = number_from(ask(answer, train.clone(), test.clone()))
     mistakes = [
         (4, "this is a count. Divide by the number of test items."),
         (50, "this is a percentage; a share lies between 0 and 1."),
         (2 / 5, "you counted **groups**. A group of three in the test set leaks three times: count items."),
-        (2 / 8, "groups on top, items below. Count items in both places."),
-        (3 / 11, "you asked the training items. The test set's score is at stake: ask **its** items."),
+        (2 / 8, "you divided groups by items. Count items in both places."),
+        (3 / 11, "you counted the training items. It is the test set's score that is at stake: count **its** items."),
         (4 / 11, "divide by the number of **test** items."),
         (4 / 19, "divide by the number of test items, not of all."),
         (
             0,
-            "nobody leaks? The groups 1 and 3 stand on both sides. (A set of tensors finds nothing: take `.tolist()` first.)",
+            "nothing leaks? Groups 1 and 3 are on both sides. (A set of tensors finds no match: call `.tolist()` first.)",
         ),
-        (2, "that is how many groups stand on both sides. Which share of the test items are in them?"),
+        (2, "that is how many groups are on both sides. What share of the test items is in them?"),
     ]
     if not close(found, 0.5):
         compare(found, 0.5, mistakes, f"4 of the 8 test items have their group in training; yours is {found:.4g}.")
     other = number_from(ask(answer, torch.tensor([1, 2]), torch.tensor([3])))
     need(other == 0, f"where no group is on both sides the share is 0; yours is {other:.4g}.")
-    return "It is the first number to ask for of anybody's split. For ours it is 0."
+    return "It is the first number to ask for when you see someone's split. For ours it is 0."

@@ -13,21 +13,21 @@ from tl_helpers.lessons.checks import ask, close, compare, exercise, need, numbe
 
 @exercise("05.1", start="Which of the labels in `curve` reach the goal at all? The least of those is wanted.")
 def labels_needed(answer: Any) -> str:
-    """`answer`: labels_needed(curve {labels: accuracy}, goal) -> least labels with accuracy >= goal, or None."""
+    """`answer`: labels_needed(curve {labels: accuracy}, goal) -> fewest labels with accuracy >= goal, or None."""
     curve = {20: 0.93, 1: 0.62, 5: 0.875, 10: 0.86, 50: 0.97}
-    none_means = "None says that no number of labels reaches {}; here 5 labels do. Does it look at all of them first?"
+    none_means = "None means that no number of labels reaches {}; here 5 labels do. Do you look at all of them first?"
     found = number_from(ask(answer, dict(curve), 0.85, none_means=none_means.format(0.85)))
     mistakes = [
-        (20, "the curve is in no order: 20 comes first in the dict, but fewer labels reach the goal, too."),
-        (10, "10 labels reach it, and so do 5: this curve has a dent, as real ones do. The **least** is wanted."),
-        (50, "that is the most labels, or the best. Which is the least number that is good enough?"),
-        (1, "1 label has 0.62 and the goal is 0.85. Do you compare the accuracy, or the labels?"),
-        (0.875, "this is the accuracy that is reached; the **labels** are wanted, the key of the dict."),
-        (0.86, "this is an accuracy; the **labels** are wanted, the key of the dict."),
+        (20, "the curve is in no particular order: 20 comes first in the dict, but fewer labels reach the goal, too."),
+        (10, "10 labels reach it, but so do 5: this curve has a dip, as real ones do. Find the **smallest** number."),
+        (50, "that is the most labels, or the best accuracy. What is the smallest number that is good enough?"),
+        (1, "1 label reaches 0.62, and the goal is 0.85. Do you compare the accuracy, or the labels?"),
+        (0.875, "this is the accuracy reached; return the number of **labels**, the key in the dict."),
+        (0.86, "this is an accuracy; return the number of **labels**, the key in the dict."),
     ]
     compare(found, 5, mistakes, f"for a goal of 0.85 five labels are enough; yours is {found:g}.")
     exact = number_from(ask(answer, dict(curve), 0.875, none_means=none_means.format(0.875)))
-    need(exact == 5, f"a goal of exactly 0.875 is reached by 0.875: `>=`. Yours is {exact:g}, not 5.")
+    need(exact == 5, f"an accuracy of 0.875 reaches a goal of exactly 0.875: use `>=`. Yours is {exact:g}, not 5.")
     try:
         never = answer(dict(curve), 0.99)
     except Exception as error:
@@ -35,7 +35,7 @@ def labels_needed(answer: Any) -> str:
             False, f"no number of labels reaches 0.99; your function stopped with {type(error).__name__}. Return None."
         )
     need(never is None, f"no number of labels reaches 0.99, so the answer is None; yours is {never!r}.")
-    return "Two such numbers, with and without pretraining, and their difference is what pretraining saves."
+    return "Take two such numbers, with and without pretraining: their difference is what pretraining saves."
 
 
 def _stages(seed: int) -> nn.Sequential:
@@ -64,27 +64,27 @@ def copy_first(answer: Any) -> str:
     storage = {p.data_ptr() for p in source.parameters()} & {p.data_ptr() for p in target.parameters()}
     need(
         not shared and not storage,
-        "both networks share their tensors now: train one, and the other moves. Copy the numbers.",
+        "the two networks now share their tensors: train one, and the other moves. Copy the values.",
     )
     same = [_alike(a, b) for a, b in zip(target, old, strict=True)]
-    need(not all(same), "all three stages were copied; with k = 2 the third keeps its own weights.")
+    need(not all(same), "all three stages were copied; with k = 2 the third should keep its own weights.")
     need(same != [False, True, True], "you copied from the top. The stem comes first: `source[0]`.")
     need(any(same) or not _alike(target, new), "nothing was copied.")
     weights = all(torch.equal(p, q) for p, q in zip(target[:2].parameters(), old[:2].parameters(), strict=True))
     need(
         same[0] or not weights,
-        "the weights are right, but batch norm's running mean and variance stayed behind: buffers.",
+        "the weights are right, but batch norm's buffers, its running mean and variance, stayed behind.",
     )
-    need(same[0] and same[1], f"of the first two stages {sum(same[:2])} were copied with all they have.")
+    need(same[0] and same[1], f"of the first two stages, {sum(same[:2])} were copied completely.")
     need(_alike(target[2], new[2]), "the third stage has changed, though k is 2.")
     need(
         all(p.requires_grad for p in target.parameters()),
         "everything in `target` should still learn; something is frozen.",
     )
     untouched = _stages(2)
-    need(_alike(ask(answer, source, untouched, 0), new), "with k = 0 nothing is copied.")
-    need(_alike(ask(answer, source, untouched, 3), old), "with k = 3 all three stages are copied.")
-    return "Weights and buffers, and two networks that stay two."
+    need(_alike(ask(answer, source, untouched, 0), new), "with k = 0 nothing should be copied.")
+    need(_alike(ask(answer, source, untouched, 3), old), "with k = 3 all three stages should be copied.")
+    return "Weights and buffers are copied, and the two networks stay separate."
 
 
 @exercise("05.3", start="Put both halves into one table of 2n unit vectors; `z @ z.T` holds every cosine.")
@@ -113,19 +113,19 @@ def partners_found(answer: Any) -> str:
     right = share(a, b)
     mistakes = [
         (share(a, b, itself=True), "every view is most similar to **itself**. Take the diagonal out first."),
-        (share(a, b, lambda z: z), "long vectors win here. The cosine is wanted: bring every row to length 1."),
+        (share(a, b, lambda z: z), "long vectors win here. The cosine is wanted: scale every row to length 1."),
         (48 * right, "that is a count. Divide by all 2n views."),
-        (2 * right, "you divide by n; there are 2n views that are asked."),
+        (2 * right, "you divide by n, but all 2n views look for a partner."),
         (100 * right, "that is a percentage; a share lies between 0 and 1."),
         (
             share(a, b, across=True),
-            "you ask a's views about b's only. A view may also fall for another of its own half.",
+            "you compare a's views only with b's. A view may also be nearest to one from its own half.",
         ),
-        (1 - right, "that is the share of those that miss."),
+        (1 - right, "that is the share of views that miss."),
     ]
     compare(found, right, mistakes, f"on a test table of 2 × 24 views the share is {right:.3f}; yours is {found:.4g}.")
     perfect = number_from(ask(answer, torch.eye(5), torch.eye(5)))
-    second = "take the diagonal out instead of the second place"
+    second = "take the diagonal out instead of using the second place"
     need(not close(perfect, 0.5), f"a partner may be just as similar as the view itself: {second}.")
     need(
         close(perfect, 1.0),

@@ -10,15 +10,15 @@ from tl_helpers.lessons.checks import ask, close, compare, exercise, need, numbe
 
 @exercise("06.1", start="`scores.softmax(dim=1)` makes weights of the scores: positive, and 1 in sum for each picture.")
 def attend(answer: Any) -> str:
-    """`answer`: attend(places (b, n, c), scores (b, n)) -> (b, c), the places' mean weighted by softmax of the scores."""
+    """`answer`: attend(places (b, n, c), scores (b, n)) -> (b, c), the places' mean, weighted by softmax of the scores."""
     draw = torch.Generator().manual_seed(1)
     places, scores = torch.randn(3, 5, 4, generator=draw), 2 * torch.randn(3, 5, generator=draw)
     found = tensor_from(ask(answer, places.clone(), scores.clone()), (3, 4))
     weights = scores.softmax(1)[..., None]
     mistakes = [
         (places.mean(1), "that is plain average pooling: every place counts alike, whatever its score."),
-        (places.amax(1), "that is max pooling; no score was asked."),
-        ((scores[..., None] * places).sum(1), "scores are no weights yet: they may be negative. Softmax first."),
+        (places.amax(1), "that is max pooling; it ignores the scores."),
+        ((scores[..., None] * places).sum(1), "scores are not weights yet: they may be negative. Softmax first."),
         (
             (scores.softmax(0)[..., None] * places).sum(1),
             "your softmax runs over the pictures. The places of **one** picture compete: `dim=1`.",
@@ -26,7 +26,7 @@ def attend(answer: Any) -> str:
         ((weights * places).mean(1), "the weights sum to 1 already: take the sum, not the mean."),
         (
             places[torch.arange(3), scores.argmax(1)],
-            "that takes the best place alone. Softmax lets all have a say, and a gradient.",
+            "that takes only the best place. Softmax gives every place a say, and a gradient.",
         ),
         (
             (scores.sigmoid()[..., None] * places).sum(1),
@@ -37,7 +37,7 @@ def attend(answer: Any) -> str:
         found,
         (weights * places).sum(1),
         mistakes,
-        "each picture's weights, softmax of its scores, multiply its places.",
+        "each picture's weights, the softmax of its scores, should multiply its places.",
     )
     return "With equal scores it is average pooling; with one large score it looks at one place."
 
@@ -63,7 +63,7 @@ def vote(answer: Any) -> str:
     raw = ask(answer, known.clone(), labels.clone(), new.clone(), 7)
     found = tensor_from(raw, (40,))
     nearest = (normalize(new, dim=1) @ normalize(known, dim=1).T).topk(7).indices
-    # a tie may go to any of the labels in front; so only rows with a single winner are compared
+    # a tie may go to any of the leading labels, so only rows with a single winner are compared
     counts = one_hot(labels[nearest], 4).sum(1)
     clear = (counts == counts.amax(1, keepdim=True)).sum(1) == 1
 
@@ -73,19 +73,19 @@ def vote(answer: Any) -> str:
     if not same(truth(7)):
         distance = torch.cdist(new, known).topk(7, largest=False).indices
         mistakes = [
-            (nearest[:, 0], "those are row numbers. Look the **labels** of these rows up."),
-            (truth(1), "that is the nearest alone. Let k of them vote."),
+            (nearest[:, 0], "those are row numbers. Look up the **labels** of these rows."),
+            (truth(1), "that is the nearest neighbour alone. Let k of them vote."),
             (truth(7, largest=False), "those are the k **least** alike."),
-            (truth(7, cosine=False), "you compare plain products: a long row is near to everything. Normalise first."),
+            (truth(7, cosine=False), "you compare plain dot products: a long row is near everything. Normalise first."),
             (
                 one_hot(labels[distance], 4).sum(1).argmax(1),
-                "that is by distance; the cosine asks for directions only. Normalise first.",
+                "that goes by distance; the cosine looks only at directions. Normalise first.",
             ),
             (labels[nearest].double().mean(1).round(), "labels are names: their mean has no meaning. Count votes."),
             (labels[nearest].median(1).values, "labels are names: their median has no meaning. Count votes."),
             (
                 nearest.mode(1).values,
-                "you let row numbers vote, and each has one vote. Look their **labels** up first.",
+                "you let row numbers vote, and each has one vote. Look up their **labels** first.",
             ),
             (counts.amax(1), "that is how many votes the winner has. Which label is it? `argmax`, not `max`."),
         ]
@@ -93,7 +93,7 @@ def vote(answer: Any) -> str:
             need(not same(wrong), hint)
         need(False, f"{int((found == truth(7))[clear].sum())} of {int(clear.sum())} clear votes are as they should be.")
     again = tensor_from(ask(answer, known.clone(), labels.clone(), new.clone(), 1), (40,))
-    need((again == truth(1)).all(), "for k = 1 it should be the nearest one's label. Is k used?")
+    need((again == truth(1)).all(), "for k = 1 it should be the nearest row's label. Is k used?")
     return "Nothing is trained, and a new label takes effect at once."
 
 
@@ -104,7 +104,7 @@ def calibration_error(answer: Any) -> str:
     """`answer`: ece(probabilities (n, k), labels (n,), bins) -> mean over samples of |accuracy - confidence| of their bin."""
     draw = torch.Generator().manual_seed(3)
     probabilities = (3 * torch.randn(400, 5, generator=draw)).softmax(1)
-    probabilities[:12] = torch.eye(5)[0]  # who is quite sure belongs to the last bin, too
+    probabilities[:12] = torch.eye(5)[0]  # a confidence of 1 belongs in the last bin, too
     labels = torch.where(
         torch.rand(400, generator=draw) < 0.55, probabilities.argmax(1), torch.randint(0, 5, (400,), generator=draw)
     )
@@ -129,32 +129,32 @@ def calibration_error(answer: Any) -> str:
     lost = error(sure[below], right[below]) * float(below.double().mean())
     mistakes = [
         (100 * value, "this is in points. Stay with shares."),
-        (error(sure, right, weighted=False), "all bins count alike here. A bin counts as much as it holds samples."),
+        (error(sure, right, weighted=False), "you count all bins alike. Weight each by how many samples it contains."),
         (
             error(sure, right, signed=True),
-            "over- and underconfident bins cancel. Take the **absolute** gap of each of the `bins`.",
+            "over- and underconfident bins cancel out. Take the **absolute** gap in each of the `bins`.",
         ),
         (
             -error(sure, right, signed=True),
-            "over- and underconfident bins cancel. Take the **absolute** gap of each of the `bins`.",
+            "over- and underconfident bins cancel out. Take the **absolute** gap in each of the `bins`.",
         ),
         (
             (sure - right.float()).abs().mean(),
-            "that is the gap of each sample alone. First average within a bin: only a crowd can be calibrated.",
+            "that is the gap of each sample alone. First average within a bin: only a group can be calibrated.",
         ),
         (
             lost,
-            "a confidence of exactly 1 falls out of your last bin, and these samples are lost. Let it end with `<=`.",
+            "a confidence of exactly 1 falls out of your last bin, and these samples are lost. End that bin with `<=`.",
         ),
         (own.sub(1).abs().mean(), "that looks at the true label's probability. Confidence is the **largest** one."),
         (cross_entropy(probabilities.log(), labels), "that is the cross-entropy."),
     ]
     compare(found, value, mistakes, f"the error is {value:.4f} here with ten bins; yours is {found:.4g}.", 1e-3)
     again = number_from(ask(answer, probabilities.clone(), labels.clone(), 4))
-    need(close(again, error(sure, right, 4), 1e-3), "with four bins it should be another number. Is `bins` used?")
+    need(close(again, error(sure, right, 4), 1e-3), "with four bins the error should be different. Is `bins` used?")
     return (
-        "An error of 0.10 says: over all answers, how sure it is and how often it is right lie ten points apart in the mean. "
-        "It does not say in which drawer, nor on which side."
+        "An error of 0.10 says: over all answers, how sure it is and how often it is right differ by ten points on average. "
+        "It does not say in which drawer, nor in which direction."
     )
 
 
@@ -174,14 +174,14 @@ def temperature(answer: Any) -> str:
     found = number_from(ask(answer, logits.clone(), labels.clone()))
     mistakes = [
         (1 / best, "upside down: you multiply by it. Dividing by more than 1 makes a network less sure."),
-        (losses.min(), "that is the smallest cross-entropy; the **temperature** that earns it is asked for."),
+        (losses.min(), "that is the smallest cross-entropy; return the **temperature** that achieves it."),
         (
             1.0,
-            "that changes nothing. If you chose by accuracy: dividing all logits by one number never changes an answer.",
+            "that changes nothing. If you chose by accuracy: dividing all logits by one positive number never changes an answer.",
         ),
     ]
     for wrong, hint in mistakes:
         need(not close(found, wrong, 0.02), hint)
-    need(found > 0, "a temperature is positive: a negative one turns every answer round.")
+    need(found > 0, "a temperature is positive: a negative one would reverse every answer.")
     need(abs(found / best - 1) < 0.05, f"the smallest cross-entropy is at {best:.2f} here; yours is {found:.4g}.")
     return "One number, learnt on validation, and not a single answer changes."

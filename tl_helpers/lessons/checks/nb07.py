@@ -1,4 +1,4 @@
-"""Exercises of notebook 07: an honest accuracy, a rate a stage, a fair score, who may choose, a peak rate, an average."""
+"""Exercises of notebook 07: an honest accuracy, a rate per stage, a fair score and choice, a peak rate, an average."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from tl_helpers.lessons.checks import NotYet, a_kind, ask, close, compare, exerc
 
 @exercise("07.1", start="Keep two counters over the batches: how many were right, and how many there were.")
 def accuracy(answer: Any) -> str:
-    """`answer`: accuracy(batches of (logits (b, k), labels (b,))) -> share right of all samples; b may differ."""
+    """`answer`: accuracy(batches of (logits (b, k), labels (b,))) -> share of hits over all samples; b may differ."""
     draw = torch.Generator().manual_seed(7)
     batches, right, seen, means = [], 0, 0, []
-    for size, hits in ((8, 7), (8, 5), (3, 1)):  # the last batch is ragged, and harder
+    for size, hits in ((8, 7), (8, 5), (3, 1)):  # the last batch is smaller, and harder
         labels = torch.randint(0, 4, (size,), generator=draw)
         logits = torch.randn(size, 4, generator=draw)
         logits[torch.arange(size), labels] = torch.where(torch.arange(size) < hits, 9.0, -9.0)
@@ -22,7 +22,7 @@ def accuracy(answer: Any) -> str:
     mistakes = [
         (
             sum(means) / 3,
-            "you averaged the batches' accuracies: the 3 samples of the last batch weigh as much as the first 8.",
+            "you averaged the batches' accuracies: the 3 samples of the last batch count as much as the first 8.",
         ),
         (sum(means), "that is the sum of the batches' accuracies. Count right answers and samples instead."),
         (right, "this is a count. Divide by the number of samples."),
@@ -34,7 +34,7 @@ def accuracy(answer: Any) -> str:
         (1 - right / seen, "that is the share of wrong answers."),
     ]
     compare(found, right / seen, mistakes, f"{right} of {seen} are right, {right / seen:.3f}; yours is {found:.4g}.")
-    return "Each sample counts once, in whichever batch it came."
+    return "Each sample counts once, whichever batch it came in."
 
 
 @exercise(
@@ -49,11 +49,11 @@ def rates(answer: Any) -> str:
     found, right = tensor_from(found, (4,), "numbers were"), torch.tensor([0.00125, 0.0025, 0.005, 0.01])
     steps = torch.arange(4)
     mistakes = [
-        (right.flip(0), "that is upside down: the list begins at the stem, and the **head** gets the whole `lr`."),
+        (right.flip(0), "the wrong way round: the list begins at the stem, and the **head** gets the full `lr`."),
         (right * 0.5, "the head itself gets `lr`, undiminished: its factor is decay to the power of 0."),
         (right * 8, "the head gets `lr` itself, the others less: the exponent has the wrong sign."),
         (right * 16, "the head gets `lr` itself, the others less: the exponent has the wrong sign."),
-        (8 * right.flip(0), "going down the rates shrink, yours grow: the exponent has the wrong sign."),
+        (8 * right.flip(0), "the rates should shrink going down, but yours grow: the exponent has the wrong sign."),
         (
             torch.full((4,), 0.01),
             "all are equal; the lower a stage, the more general it is and the less it should move.",
@@ -85,12 +85,12 @@ def balanced_accuracy(answer: Any) -> str:
         ),
         (
             precisions.mean(),
-            "you divided by the columns, the predictions: that is precision. Divide by the **row** sums.",
+            "you divided by the column sums, the predictions: that is precision. Divide by the **row** sums.",
         ),
         (recalls.sum(), "that is the sum of the classes' recalls. Take the mean."),
         (100 * recalls.mean(), "this is a percentage; a share lies between 0 and 1."),
-        (recalls.min(), "that is the worst class. The mean over the classes is asked for."),
-        (hits.mean(), "those are counts. Divide each by its row's sum before the mean."),
+        (recalls.min(), "that is the worst class. The exercise asks for the mean over the classes."),
+        (hits.mean(), "those are counts. Divide each by its row's sum before taking the mean."),
         (
             (2 * hits / (confusion.sum(0) + confusion.sum(1))).mean(),
             "that is the macro F1. Recall looks at the rows only.",
@@ -108,7 +108,7 @@ def balanced_accuracy(answer: Any) -> str:
     never = number_from(ask(answer, torch.tensor([[9, 0], [3, 0]])))
     need(not close(never, 1.0), "a class that is there but never found has recall 0 and counts.")
     need(close(never, 0.5), f"of two classes one is always found, one never: that makes 0.5; yours is {never:.4g}.")
-    return "Who always says 'sound' gets 0.5 on two classes, however rare the broken cells are."
+    return "If you always say 'sound', you get 0.5 on two classes, however rare the broken cells are."
 
 
 @exercise("07.4", start="`max(runs, key=…)` picks a run. Which of its numbers may you look at before you choose?")
@@ -127,20 +127,20 @@ def choose(answer: Any) -> str:
     need(isinstance(found, str), f"a name is expected, such as 'probe'; this is {a_kind(found)}.")
     need(
         found != "fine-tune",
-        "you chose by the test score. Whoever does has no test left: its 0.88 is partly luck that was picked.",
+        "you chose by the test score, so you have no test left: the 0.88 is partly luck that you picked.",
     )
     need(
         found != "scratch",
-        "that is the worst by validation, or the longest trained. `max(runs, key=lambda run: run['val'])`.",
+        "that is the worst on validation, or the one trained longest. Use `max(runs, key=lambda run: run['val'])`.",
     )
-    need(found != "probe", "that is the first of the list. Compare the validation scores.")
+    need(found != "probe", "that is the first in the list. Compare the validation scores.")
     need(found == "lp-ft", f"there is no run called {found!r} among {', '.join(run['name'] for run in runs)}.")
     turned = [dict(run, val=1 - run["val"]) for run in runs]
     need(
         ask(answer, turned) == "scratch",
-        "given other runs the answer should be another one: is the name written in by hand?",
+        "given other runs, the answer should be different: is the name hard-coded?",
     )
-    return "And the number to report is its test score, 0.85, though another run has a higher one."
+    return "The number to report is its test score, 0.85, even though another run has a higher one."
 
 
 @exercise("07.5", start="First pick the rates whose loss is at most `1.1 * min(losses)`; of those the largest counts.")
@@ -150,19 +150,24 @@ def suggest(answer: Any) -> str:
     losses = [1.80, 1.78, 1.40, 1.05, 1.00, 1.08, 2.00, 5.00]
     found = number_from(ask(answer, list(rates), list(losses)))
     mistakes = [
-        (0.1, "that is the edge itself. Stay below it: a third of it is asked for."),
-        (0.03, "that is the rate of the lowest loss. A higher one was within a tenth of it; and take a third."),
+        (0.1, "that is the edge itself. Stay below it: return a third of it."),
+        (0.03, "that is the rate with the lowest loss. A higher rate was within a tenth of it; then take a third."),
         (
             0.01,
             "that is a third of the rate with the lowest loss. A higher rate was still within a tenth of that loss.",
         ),
-        (0.01 / 3, "that is the **smallest** rate within a tenth of the lowest loss. The largest is asked for."),
+        (0.01 / 3, "you used the **smallest** rate within a tenth of the lowest loss. Use the largest."),
         (1e-3, "that is where the loss falls fastest. A probed head has no such place: go by the lowest loss."),
         (1 / 3, "that is a third of the largest rate tried, whose loss has exploded: look at the losses."),
-        (1.08, "that is a loss. The rate that belongs to it is asked for."),
-        (5, "that is a place in the list. Return the rate that stands there, divided by three."),
+        (1.08, "that is a loss. The exercise asks for the rate that belongs to it."),
+        (5, "that is a position in the list. Return the rate found there, divided by three."),
     ]
-    compare(found, 0.1 / 3, mistakes, f"up to a rate of 0.1 the loss is within a tenth of 1.00; yours is {found:.4g}.")
+    compare(
+        found,
+        0.1 / 3,
+        mistakes,
+        f"0.1 is the largest rate whose loss is within a tenth of 1.00, the lowest; yours is {found:.4g}.",
+    )
     rising = number_from(ask(answer, [1e-4, 1e-3, 1e-2, 1e-1], [0.50, 0.52, 0.552, 1.9]))
     tenth = "a tenth **of the lowest loss** may be added: of 0.50 that is 0.05, and 0.552 is too much."
     need(not close(rising, 0.01 / 3), f"{tenth} Compare with `1.1 * min(losses)`.")
@@ -170,26 +175,26 @@ def suggest(answer: Any) -> str:
         close(rising, 0.001 / 3),
         f"of the losses 0.50, 0.52, 0.552, 1.9 the first two are within a tenth of the lowest, so 0.001 / 3; yours is {rising:.4g}.",
     )
-    return "It works for a random head, whose loss falls first, and for a probed one, whose loss can only rise."
+    return "It works for a random head, whose loss falls first, and for a probed one, whose loss hardly falls before it rises."
 
 
 @exercise("07.6", start="Begin with `mean = values[0]`, and go through `values[1:]` with one line.")
 def average(answer: Any) -> str:
-    """`answer`: average(values, share) -> their exponential moving average, which starts as the first."""
+    """`answer`: average(values, share) -> their exponential moving average, which starts as the first value."""
     values = [1.0, 3.0, 2.0, 6.0]
     found = ask(answer, list(values), 0.9)
     need(not isinstance(found, list), "one number is expected: the average after the last value.")
     found = number_from(found)
     mistakes = [
-        (1.0959, "you began at zero, and the average still carries that zero. Begin as the first value."),
+        (1.0959, "you began at zero, and the average still carries that zero. Begin with the first value."),
         (5.608, "the shares are the wrong way round: `share` belongs to the average so far."),
-        (3.0, "that is the plain mean, in which all values weigh alike. The later ones should count, a little each."),
+        (3.0, "that is the plain mean, in which all values count alike. Here each later one should count a little."),
         (6.0, "that is the last value. The average so far has to count too."),
         (1.0, "that is the first value. Is the new value ever added?"),
         (1.2, "that is the average after the second value. `return` after the loop, not inside it."),
-        (10.959, "the new value gets `1 - share`, else the average grows with every step."),
+        (10.959, "the new value should get `1 - share`; otherwise the average grows with every step."),
     ]
-    compare(found, 1.752, mistakes, f"1, then 1.2, then 1.28, then 1.752; yours is {found:.4g}.")
+    compare(found, 1.752, mistakes, f"it should go 1, then 1.2, then 1.28, then 1.752; yours is {found:.4g}.")
     need(close(number_from(ask(answer, list(values), 0.5)), 4.0), "with a share of 0.5 it is 4. Is `share` used?")
     need(close(number_from(ask(answer, [2.0], 0.9)), 2.0), "the average of one value is that value.")
     return "`fit(…, Settings(ema=0.9))` does this with every weight of the network, after each step."

@@ -18,7 +18,7 @@ def together(answer: Any) -> str:
     in_two = isinstance(found, (tuple, list)) and len(found) == 2
     need(not in_two, "one table is expected: join source and target with `torch.cat(…)`.")
     shape = tuple(getattr(found, "shape", ()))
-    need(shape != (4, 27) and shape[1:] != (3,), "three blocks stand **beside** each other: `dim=1`, then 3 d columns.")
+    need(shape != (4, 27) and shape[1:] != (3,), "the three blocks go **beside** each other: `dim=1`, for 3 d columns.")
     found = tensor_from(found, (6, 9)).float()
     none, nothing = torch.zeros_like(source), torch.zeros_like(target)
 
@@ -27,13 +27,13 @@ def together(answer: Any) -> str:
 
     right = table([source, source, none], [target, nothing, target])
     mistakes = [
-        (table([source, none, source], [target, target, nothing]), "source and target have swapped their own blocks."),
-        (table([source] * 3, [target] * 3), "every block is filled. Where is the block that only the other side uses?"),
+        (table([source, none, source], [target, target, nothing]), "source's and target's own blocks are swapped."),
+        (table([source] * 3, [target] * 3), "every block is filled. Which block is for the other side alone?"),
         (
             table([source, source, none], [nothing, nothing, target]),
-            "the target is missing in the common block: nothing would be shared.",
+            "the target is missing from the common block: nothing would be shared.",
         ),
-        (right[[4, 5, 0, 1, 2, 3]], "the rows of the target stand first; the source's come first."),
+        (right[[4, 5, 0, 1, 2, 3]], "the target's rows are on top; the source's should come first."),
     ]
     compare(found, right, mistakes, "a source row is (x, x, 0) and a target row (x, 0, x), the source's rows first.")
     return "A classifier now decides by itself, weight by weight, what the two artists share."
@@ -54,29 +54,29 @@ def statistics(answer: Any) -> str:
     each = [torch.stack([m.var((0, 2, 3), correction=less) for m in maps]) for less in (1, 0)]
     sizes = torch.tensor([[5.0], [5.0], [2.0]])
     right = whole.mean((0, 2, 3))
-    swapped = "those are the two results in the other order: the mean first, then the variance."
+    swapped = "those are the two results in the wrong order: the mean first, then the variance."
     mistakes = [
         (whole.var((0, 2, 3)), swapped),
         (whole.var((0, 2, 3), correction=0), swapped),
         (means.mean(0), "you averaged the batches' means; the last batch is smaller and must count for less."),
         (maps[-1].mean((0, 2, 3)), "that is the last batch alone."),
     ]
-    compare(mean, right, mistakes, "the mean of a channel goes over pictures, rows and columns: axes 0, 2 and 3.")
+    compare(mean, right, mistakes, "a channel's mean is taken over pictures, rows and columns: axes 0, 2 and 3.")
     squared = "that is the standard deviation; batch norm keeps the variance, its square."
-    apart = "averaged variances forget how far apart the batches lie. Put the batches together first."
+    apart = "averaged variances forget how far apart the batches are. Put the batches together first."
     mistakes = [
         *((whole.std((0, 2, 3), correction=less), squared) for less in (1, 0)),
         *((variances.mean(0), apart) for variances in each),
         *(((sizes * variances).sum(0) / 12, f"the sizes as weights don't help: {apart}") for variances in each),
         (
             whole.mean((2, 3)).var(0),
-            "that is how pictures differ. Every place of a map counts, so don't average it first.",
+            "that is how pictures differ. Every place in a map counts, so don't average over places first.",
         ),
     ]
     within = close(variance, whole.var((0, 2, 3), correction=0), 1e-3)
     if not within:
-        compare(variance, whole.var((0, 2, 3)), mistakes, "the variance, too, goes over axes 0, 2 and 3.", 1e-3)
-    return "These two vectors a layer are all that AdaBN changes."
+        compare(variance, whole.var((0, 2, 3)), mistakes, "the variance, too, is over axes 0, 2 and 3.", 1e-3)
+    return "These two vectors per layer are all that AdaBN changes."
 
 
 @exercise("08.3", start="`while len(candidates) > 1:` score all, keep the best third (at least one), triple `rows`.")
@@ -91,34 +91,34 @@ def halving(answer: Any) -> str:
     found = parts_from(ask(answer, list(range(9)), score, 20), 2, "two results are expected: `return winner, spent`.")
     need(asked, "`score` was never called.")
     at = {rows: [c for c, r in asked if r == rows] for _, rows in asked}
-    need(len(at) > 1, "every candidate got the same rows: that is the plain grid. The survivors deserve more.")
+    need(len(at) > 1, "every candidate got equally many rows: that is the plain grid. The survivors deserve more.")
     need(
         sorted(at.get(20, [])) == list(range(9)), "the first round scores each of the nine candidates once, on 20 rows."
     )
-    need(len(at.get(60, [])) == 3, "the second round has the best third, 3 of 9, on three times the rows, 60.")
-    need(set(at[60]) == {4, 5, 6}, "other candidates survived than the best three. A **higher** score is better.")
-    need(set(at) <= {20, 60, 180}, f"the rows go 20, 60, 180; yours were asked for {sorted(at)}.")
+    need(len(at.get(60, [])) == 3, "the second round scores the best third, 3 of 9, on three times the rows, 60.")
+    need(set(at[60]) == {4, 5, 6}, "it is not the best three that survived. A **higher** score is better.")
+    need(set(at) <= {20, 60, 180}, f"the rows should go 20, 60, 180; you asked for {sorted(at)}.")
     winner, spent = (number_from(part) for part in found)
     need(winner == 5, f"candidate 5 is the best of the last round; yours is {winner:g}.")
     paid = sum(rows for _, rows in asked)
     mistakes = [
         (9 * 180, "that is the price of the whole grid. Add up what was asked for: candidates times rows, each round."),
-        (9 * 60, "that is a grid on the last round's rows. Halving asks most candidates for 20 rows only."),
+        (9 * 60, "that is a grid on the last round's rows. Halving scores most candidates on only 20 rows."),
         (len(asked), "that is how often `score` was called. Each call costs its rows."),
         (20 + 60, "each round costs its rows **times the candidates in it**."),
     ]
-    compare(spent, paid, mistakes, f"the calls cost {paid} rows together; yours says {spent:g}.")
+    compare(spent, paid, mistakes, f"the calls cost {paid} rows in total; yours says {spent:g}.")
     need(
         paid == 360,
         f"two rounds cost 9·20 + 3·60 = 360 rows; yours cost {paid}. With one left there is nothing to compare.",
     )
     better, price = parts_from(ask(answer, [3, 5], score, 20), 2, "of two candidates one wins: `return winner, spent`.")
     need(number_from(better) == 5, f"of the two candidates 3 and 5 the second is better; yours chose {better}.")
-    need(close(price, 40), f"two candidates are one round, 2 · 20 = 40 rows; yours says {price}.")
+    need(close(price, 40), f"two candidates take one round, 2 · 20 = 40 rows; yours says {price}.")
     one, none = ask(answer, [7], score, 20)
     need(one == 7 and none == 0, "a single candidate wins without a round, for 0 rows.")
     return (
-        "360 rows, where a grid on the last round's 60 rows each costs 9 · 60 = 540, and the same winner. "
+        "360 rows, where a grid with the last round's 60 rows each costs 9 · 60 = 540, for the same winner. "
         "The gain grows with the number of candidates."
     )
 
@@ -134,21 +134,19 @@ def honest(answer: Any) -> str:
     right = test[own, val.argmax(1)].mean()
     mistakes = [
         (val.max(1).values.mean(), "that is the winner's validation score: the luck that made it win is still in it."),
-        (test.max(1).values.mean(), "you chose by the test score. Then there is nothing left that was not looked at."),
+        (test.max(1).values.mean(), "you chose by the test score. Then nothing is left that you have not looked at."),
         (
             test[:, val.mean(0).argmax()].mean(),
-            "you chose once over all splits, and so saw the others' validation. A split, a choice.",
+            "you chose once for all splits, and so saw the others' validation scores. One choice per split.",
         ),
         (test.mean(), "that is the mean of all candidates. Only the chosen one counts."),
         (val[own, test.argmax(1)].mean(), "validation and test have changed places."),
         (
             test[:, val.argmax(1)].mean(),
-            "those columns in every split: row i needs its own column, `test[torch.arange(len(test)), chosen]`.",
+            "that is every choice in every split: row i needs its own column, `test[torch.arange(len(test)), chosen]`.",
         ),
-        (test.flatten()[val.argmax()], "one choice for the whole table. A split, a choice: `dim=1`."),
+        (test.flatten()[val.argmax()], "one choice for the whole table. Choose once per split: `dim=1`."),
         (test[own, val.argmax(1)].sum(), "that is the sum over the splits. Divide by how many there are."),
     ]
-    compare(found, right, mistakes, f"for the table of this check it is {right:.4f}; yours is {found:.4g}.")
-    return (
-        f"Here {right:.3f}. Validation's own figure for the same choices, {val.max(1).values.mean():.3f}, was flattery."
-    )
+    compare(found, right, mistakes, f"for the table in this check it is {right:.4f}; yours is {found:.4g}.")
+    return f"Here it is {right:.3f}. The same choices' validation score, {val.max(1).values.mean():.3f}, was flattery."

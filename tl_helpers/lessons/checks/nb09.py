@@ -23,32 +23,32 @@ def inverse_document_frequency(answer: Any) -> str:
             ((1 + n) / (1 + total)).log() + 1,
             "you counted occurrences. Three times in one document is **one** document.",
         ),
-        ((n / df).log() + 1, "without the 1 + in both places a word that occurs nowhere divides by zero."),
-        ((n / (1 + df)).log() + 1, "the document that is added below the line is added above it, too: 1 + n."),
-        (((1 + n) / (1 + df)).log10() + 1, "that is the logarithm to base 10; the natural one is meant, `torch.log`."),
-        (((1 + n) / (1 + df)).log2() + 1, "that is the logarithm to base 2; the natural one is meant, `torch.log`."),
-        (((1 + df) / (1 + n)).log() + 1, "it is turned round: a rare word should weigh **more**."),
+        ((n / df).log() + 1, "without the 1 + in both places, a word that occurs nowhere divides by zero."),
+        ((n / (1 + df)).log() + 1, "the extra document in the denominator belongs in the numerator, too: 1 + n."),
+        (((1 + n) / (1 + df)).log10() + 1, "that is the logarithm to base 10; use the natural one, `torch.log`."),
+        (((1 + n) / (1 + df)).log2() + 1, "that is the logarithm to base 2; use the natural one, `torch.log`."),
+        (((1 + df) / (1 + n)).log() + 1, "the fraction is upside down: a rare word should weigh **more**."),
         ((1 + n) / (1 + df), "the logarithm is missing."),
     ]
-    compare(found, right, mistakes, f"for a word in every document 1, in none {math.log(4) + 1:.4f}; check both ends.")
-    return "A word in all documents weighs 1, one that is in none of 4,706 would weigh 9.5."
+    compare(found, right, mistakes, f"a word in all documents gets 1, one in none {math.log(4) + 1:.4f}: check both.")
+    return "A word in all documents weighs 1; one in none of 4,706 would weigh 9.5."
 
 
 @exercise("09.2", start="A word's share in the logit is its value times its weight: `row * weights`. Then `.topk(k)`.")
 def evidence(answer: Any) -> str:
-    """`answer`: evidence(row (words,), weights (words,), k) -> where the k words stand that speak most for the class."""
+    """`answer`: evidence(row (words,), weights (words,), k) -> positions of the k words strongest for the class."""
     row = torch.tensor([0.0, 0.5, 0.1, 0.4, 0.0, 0.3, 0.18])
     weights = torch.tensor([9.0, 0.2, 3.0, 1.0, -8.0, -4.0, 2.0])
     found = ask(answer, row.clone(), weights.clone(), 3)
     need(
         not isinstance(found, torch.return_types.topk),
-        "`topk` gives two things, the largest shares and where they stand. Return the one that is asked for.",
+        "`topk` returns two things, the largest shares and their positions. Return the one that is asked for.",
     )
     need(hasattr(found, "__len__") and len(found) == 3, "for k = 3, the positions of three words are expected.")
     found, share = tensor_from(found, (3,)), row * weights
     need(
         not close(found, share.topk(3).values),
-        "these are the shares themselves. **Where** they stand is asked for, the words' positions (`.indices`).",
+        "these are the shares themselves. Return **where** they are, the words' positions (`.indices`).",
     )
     need(torch.equal(found, found.round()), f"positions are whole numbers; yours are {found.tolist()}.")
     found = found.long().tolist()
@@ -56,23 +56,23 @@ def evidence(answer: Any) -> str:
     hints = [
         (
             weights.topk(3).indices,
-            "these words weigh most in general. The first is not in this document at all: its value is 0.",
+            "these words have the largest weights. The first is not in this document at all: its value is 0.",
         ),
-        (row.topk(3).indices, "these are the heaviest words of the document. For this class they need not speak."),
+        (row.topk(3).indices, "these are the heaviest words in the document. They need not speak for this class."),
         (
             share.abs().topk(3).indices,
-            "you took the size without the sign: the word at 5 speaks **against** the class.",
+            "you took the size without the sign: the word at position 5 speaks **against** the class.",
         ),
         (share.topk(3, largest=False).indices, "these speak most against the class."),
     ]
     for wrong, hint in hints:
         need(sorted(found) != sorted(wrong.tolist()), hint)
     need(sorted(found) == sorted(right), f"for the test document the answer is {right}; yours is {found}.")
-    need(found == right, f"the right words, in another order; the strongest comes first: {right}.")
+    need(found == right, f"the right words in the wrong order; the strongest comes first: {right}.")
     two = ask(answer, row.clone(), weights.clone(), 2)
-    need(hasattr(two, "__len__") and len(two) == 2, "for k = 2, two positions are expected. Is a 3 written into it?")
+    need(hasattr(two, "__len__") and len(two) == 2, "for k = 2, two positions are expected. Did you write 3, not `k`?")
     need(tensor_from(two, (2,)).tolist() == right[:2], f"for k = 2 the answer is {right[:2]}: the strongest two.")
-    return "That is an explanation that can be added up: all shares and the bias make the logit."
+    return "This explanation adds up: all the shares plus the bias make the logit."
 
 
 @exercise("09.3", start="Multiply by `mask.unsqueeze(2)`, and padding is zero. What do you divide the sum by?")
@@ -91,10 +91,10 @@ def masked_mean(answer: Any) -> str:
         (total, "that is the sum. Divide by how many real tokens there are."),
         (total / weight.sum(), "divide each document by its own number of tokens: `mask.sum(dim=1)`."),
         ((states * (1 - weight)).sum(1) / (1 - weight).sum(1).clamp(min=1), "that is the mean of the padding."),
-        ((states * weight).amax(1), "that is a maximum, and of zeros, too. A mean is asked for."),
+        ((states * weight).amax(1), "that is a maximum, and it includes the padding's zeros. A mean is asked for."),
     ]
     compare(found, right, mistakes, "the second document has two real tokens; is its row the mean of those two?", 1e-4)
     longer = torch.cat([states, torch.full((3, 2, 4), 99.0)], 1)
     again = tensor_from(ask(answer, longer, torch.nn.functional.pad(mask, (0, 2))), (3, 4)).float()
-    need(torch.allclose(again, right, atol=1e-4), "with two more positions of padding the answer changes.")
-    return "Padding may hold whatever it likes: nobody looks."
+    need(torch.allclose(again, right, atol=1e-4), "your answer changes when two more positions of padding are added.")
+    return "Padding can contain anything now: nobody looks."

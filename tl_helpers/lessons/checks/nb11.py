@@ -1,4 +1,4 @@
-"""Exercises of notebook 11: counting candidates, chunks that hold whole sentences, attention summed, the best span."""
+"""Exercises of notebook 11: counting candidates, chunks of whole sentences, summed attention, the best span."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tl_helpers.lessons.checks import a_kind, ask, compare, exercise, need, numb
 
 @exercise("11.1", start="Count one word first: `context.count(word)`, if `context` is one list of words in lower case.")
 def most_frequent(answer: Any) -> str:
-    """`answer`: f(context: list of sentences, each a list of words; candidates) -> the candidate that stands there most often."""
+    """`answer`: f(context: list of sentences, each a list of words; candidates) -> the candidate that appears most often."""
     context = [
         ["The", "fox", "saw", "the", "king", "."],
         ["King", "and", "queen", "saw", "the", "foxglove", "and", "the", "foxglove", "."],
@@ -17,25 +17,23 @@ def most_frequent(answer: Any) -> str:
         ["The", "queen", "said", ":", "foxglove", "!"],
     ]
     found = ask(answer, context, ("fox", "king", "queen", "mill"))
-    need(not isinstance(found, int), "a number came back. The word itself is asked for: `candidates[k]`.")
+    need(not isinstance(found, int), "your function returned a number. Return the word itself: `candidates[k]`.")
     need(isinstance(found, str), f"one word is expected; this is {a_kind(found)}.")
-    need(found != "the", "the commonest word of all is no candidate. Look at the four that are offered.")
-    need(found != "mill", "that is the rarest: it does not stand in the context at all.")
+    need(found != "the", "the commonest word of all is not a candidate. Look at the four that are offered.")
+    need(found != "mill", "that is the rarest: it does not appear in the context at all.")
     need(
         found != "fox",
-        "a fox is no foxglove, and at the beginning of a sentence 'King' is a king: compare whole words, in lower case.",
+        "a foxglove is not a fox, and 'King' at the start of a sentence is a king: compare whole words, in lower case.",
     )
-    need(
-        found != "queen", "'queen' stands there twice, 'king' three times, two of them with a capital: `word.lower()`."
-    )
-    need(found == "king", f"king stands there three times, fox and queen twice; yours is {found!r}.")
+    need(found != "queen", "'queen' appears twice, 'king' three times, two of them with a capital: use `word.lower()`.")
+    need(found == "king", f"king appears three times, fox and queen twice each; yours is {found!r}.")
     again = ask(answer, [["a", "hen", "a", "hen", "a", "hen"], ["the", "cock"], ["a", "cock"]], ("hen", "cock"))
     need(
         again != "cock",
-        "'hen' stands three times in one sentence, 'cock' once in two: count occurrences, not sentences.",
+        "'hen' appears three times in one sentence, 'cock' once in each of two: count occurrences, not sentences.",
     )
-    need(again == "hen", "another context, and the answer did not change as it should. Is the context used?")
-    return "On nouns this earns 0.31, over tales. Chance earns 0.10."
+    need(again == "hen", "for another context the answer did not change as it should. Is the context used?")
+    return "On nouns this scores 0.31, averaged over tales. Chance scores 0.10."
 
 
 @exercise(
@@ -57,29 +55,27 @@ def chunks(answer: Any) -> str:
     need(flat != list(lengths), "these are the lengths; the sentences' **numbers** are asked for, 0 to 8.")
     lost = set(range(len(lengths))) - set(flat)
     need(set(flat) <= set(range(len(lengths))), "the sentences are numbered from 0 to 8.")
-    need(len(lengths) - 1 not in lost, "the last sentence is lost. Is the last chunk handed over, too?")
-    need(not lost, f"sentence {min(lost, default=0)} is lost: the one that does not fit begins the next chunk.")
-    need(len(flat) == len(set(flat)), "a sentence stands in two chunks. (Overlap can help; here each stands in one.)")
+    need(len(lengths) - 1 not in lost, "the last sentence is lost. Do you return the last chunk, too?")
+    need(not lost, f"sentence {min(lost, default=0)} is lost: a sentence that does not fit begins the next chunk.")
+    need(len(flat) == len(set(flat)), "a sentence is in two chunks. (Overlap can help; here each belongs to just one.)")
     need(flat == sorted(flat), "the order is changed. A tale is read from the beginning.")
     sizes = [sum(lengths[number] for number in part) for part in found]
     need(max(sizes) <= room, f"a chunk of {max(sizes)} pieces does not fit into {room}. Look before you add.")
     need(
         found != [[number] for number in range(9)],
-        "each sentence alone fits, but nine chunks mean nine times the query. Fill them up.",
+        "each sentence alone fits, but with nine chunks the query is read nine times. Fill them up.",
     )
     right = [[0, 1, 2], [3, 4, 5], [6, 7], [8]]
-    need(sizes[0] == 100, "30 + 50 + 20 are exactly 100, and 100 fit: `<=`, not `<`.")
-    need(found == right, f"filled in order this makes {right}; yours is {found}.")
+    need(sizes[0] == 100, "30 + 50 + 20 is exactly 100, and 100 fits: `<=`, not `<`.")
+    need(found == right, f"filled in order, the chunks are {right}; yours are {found}.")
     again = [list(map(int, _as_list(part))) for part in _as_list(ask(answer, [60, 60, 30], 100))]
-    need(
-        again != [[0, 2], [1]], "of 60, 60 and 30 the last went back into the first chunk. Only the last chunk is open."
-    )
+    need(again != [[0, 2], [1]], "of 60, 60, 30, the last went back into the first chunk. Only the last chunk is open.")
     need(again == [[0], [1, 2]], f"60, 60 and 30 pieces make [[0], [1, 2]]; yours is {again}.")
     return "Nine sentences in four chunks. The query is read four times, the tale once."
 
 
 def _as_list(value: Any) -> Any:
-    """A list of an array, a tensor or a range; anything else as it is."""
+    """A list from an array, a tensor or a range; anything else unchanged."""
     if isinstance(value, range):
         return list(value)
     return value.tolist() if hasattr(value, "tolist") else value
@@ -103,13 +99,13 @@ def attention_sum(answer: Any) -> str:
             padded,
             "padding gets attention. Give it a score of -inf **before** the softmax: `masked_fill(candidate == 0, …)`.",
         ),
-        (own @ (scores.double() * real).softmax(0), "for padding a score of 0 still gets e⁰ of attention: −inf."),
+        (own @ (scores.double() * real).softmax(0), "with a score of 0, padding still gets e⁰ of attention: use −inf."),
         (
             right / own.sum(1).clamp(min=1),
-            "that is the mean over a candidate's places. Here the **sum** counts: to be named often is a reason.",
+            "that is the mean over a candidate's places. Here the **sum** counts: being named often is evidence.",
         ),
         (best, "that is the largest of a candidate's places. Sum them."),
-        (own @ (scores.double() * real), "those are sums of scores. Softmax first, so that they are shares."),
+        (own @ (scores.double() * real), "those are sums of scores. Take the softmax first, to make shares of them."),
         (
             (own @ (scores.double() * real)).softmax(0),
             "softmax over the places first, then the sum; not the other way round.",
@@ -122,7 +118,7 @@ def attention_sum(answer: Any) -> str:
         mistakes,
         f"the five probabilities sum to one and begin with {right[0]:.4f}; yours begin with {found[0]:.4g}.",
     )
-    return "Candidate 4 stands nowhere and gets nothing. In CBT every candidate stands somewhere."
+    return "Candidate 4 appears nowhere and gets nothing. In CBT every candidate appears somewhere."
 
 
 @exercise(
@@ -134,16 +130,16 @@ def best_span(answer: Any) -> str:
     start = torch.tensor([0.0, 1.0, 0.5, 0.2, 3.0, 0.1, 2.5, 0.0])
     end = torch.tensor([0.3, 0.2, 4.0, 0.1, 0.0, 0.4, 0.2, 2.2])
     i, j = _two_places(ask(answer, start.clone(), end.clone(), 3))
-    need((i, j) != (4, 2), "the best start and the best end each alone: this answer ends before it begins.")
+    need((i, j) != (4, 2), "you chose the best start and the best end separately: this answer ends before it begins.")
     need(i <= j, f"an answer from {i} to {j} ends before it begins.")
-    need((i, j) != (4, 7), "from 4 to 7 are four pieces; the longest may have three.")
-    need(j - i < 3, f"from {i} to {j} are {j - i + 1} pieces; the longest may have three.")
+    need((i, j) != (4, 7), "from 4 to 7 is four pieces; an answer may have at most three.")
+    need(j - i < 3, f"from {i} to {j} is {j - i + 1} pieces; an answer may have at most three.")
     need(
         (i, j) == (1, 2),
         f"1 to 2 is worth {start[1] + end[2]:.1f}; yours, {i} to {j}, is worth {start[i] + end[j]:.1f}.",
     )
     i, j = _two_places(ask(answer, start.clone(), end.clone(), 1))
-    need((i, j) == (2, 2), f"with longest = 1 start and end are one piece, the best is 2; yours is {i} to {j}.")
+    need((i, j) == (2, 2), f"with longest = 1, start and end are one piece, at best 2; yours is {i} to {j}.")
     _, last = _two_places(ask(answer, torch.zeros(5), torch.tensor([0.0, 0, 0, 0, 1.0]), 3))
     need(last == 4, "an answer may end with the last piece.")
     i, j = _two_places(ask(answer, torch.tensor([0.0, 0.0, 5.0, 0.0]), torch.tensor([3.0, 0.0, 2.0, 0.0]), 3))
@@ -154,8 +150,8 @@ def best_span(answer: Any) -> str:
     i, j = _two_places(ask(answer, torch.tensor([-5.0, -1.0, -3.0]), torch.tensor([-4.0, -2.0, -1.0]), 2))
     need(
         (i, j) == (1, 2),
-        "where all scores are below zero the best is 1 to 2, worth −2; "
-        f"you have {i} to {j}. Logits may all be below zero; what is not allowed needs −inf, not 0.",
+        "where all scores are below zero, the best is 1 to 2, worth −2; "
+        f"you have {i} to {j}. Logits may all be below zero, so what is not allowed needs −inf, not 0.",
     )
     return "SpanReader scores all of these pairs at once, and takes one softmax over them."
 

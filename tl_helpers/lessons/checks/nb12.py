@@ -1,4 +1,4 @@
-"""Exercises of notebook 12: the assigning step, purity, one item a cluster to label, responsibilities."""
+"""Exercises of notebook 12: the assignment step, purity, one item per cluster to label, responsibilities."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ def nearest_centre(answer: Any) -> str:
     apart = torch.cdist(points, centres)
     right, products = apart.argmin(1), points @ centres.T
     mistakes = [
-        (apart.argmax(1), "these are the **farthest** centres. The product has a minus: a large one means near."),
-        (products.argmax(1), "a long centre wins every product. |c|² belongs to the distance, too."),
+        (apart.argmax(1), "these are the **farthest** centres. The product has a minus sign: a large one means near."),
+        (products.argmax(1), "a centre with a long vector wins every product. |c|² belongs to the distance, too."),
         (
             products.argmin(1),
-            "that is the smallest product, which is the far side. Look at its sign in |p|² − 2 p·c + |c|².",
+            "that is the smallest product, which means the far side. Look at its sign in |p|² − 2 p·c + |c|².",
         ),
         (apart.min(1).values, "that is the distance; the **number** of the centre is asked for: `argmin`."),
         (
@@ -32,7 +32,7 @@ def nearest_centre(answer: Any) -> str:
     hits = int((found == right).sum())
     compare(found, right, mistakes, f"{hits} of 50 points get their nearest centre. Is every term where it belongs?")
     return (
-        "Done with `points @ centres.T` it is one matrix product for all distances, without a loop and without `cdist`: "
+        "With `points @ centres.T` this is one matrix product for all distances, without a loop or `cdist`: "
         "that is why K-means is fast."
     )
 
@@ -65,7 +65,7 @@ def purity(answer: Any) -> str:
     )
     alone = number_from(ask(answer, torch.arange(12), classes.clone()))
     need(close(alone, 1.0), f"with every row a cluster of its own it must be 1; yours is {alone:.4g}.")
-    return "And with every row a cluster of its own it is 1: a number that always grows with k chooses no k."
+    return "And with every row a cluster of its own it is 1: a number that never falls as clusters are split can't choose k."
 
 
 @exercise(
@@ -73,32 +73,32 @@ def purity(answer: Any) -> str:
     start="For one cluster: `own = (labels == c).nonzero().flatten()`, then the nearest of `points[own]` to `centres[c]`.",
 )
 def to_label(answer: Any) -> str:
-    """`answer`: f(points (n, d), labels (n,), centres (k, d)) -> k numbers of rows, one a cluster."""
+    """`answer`: f(points (n, d), labels (n,), centres (k, d)) -> k row numbers, one per cluster."""
     draw = torch.Generator().manual_seed(3)
     points = torch.randn(40, 2, generator=draw)
     labels = torch.arange(40) % 4
     means = torch.stack([points[labels == c].mean(0) for c in range(4)])
-    centres = means + 0.3 * torch.randn(4, 2, generator=draw)  # as a walk may leave them: not quite the means
+    centres = means + 0.3 * torch.randn(4, 2, generator=draw)  # as a run of K-means may leave them: not quite the means
     found = tensor_from(ask(answer, points.clone(), labels.clone(), centres.clone()), (4,))
     apart = torch.cdist(points, centres)
     inside = [(labels == c).nonzero().flatten() for c in range(4)]
     places = torch.stack([apart[own, c].argmin() for c, own in enumerate(inside)])
     right = torch.stack([own[place] for own, place in zip(inside, places, strict=True)])
     mistakes = [
-        (places, "these are places **within** each cluster. Turn them back into numbers of rows: `own[...]`."),
-        (apart.argmin(0), "a row of another cluster may lie nearer to a centre. Look among the cluster's own rows."),
+        (places, "these are places **within** each cluster. Turn them back into row numbers: `own[...]`."),
+        (apart.argmin(0), "a row of another cluster may be nearer to a centre. Look only at the cluster's own rows."),
         (
             torch.stack([own[apart[own, c].argmax()] for c, own in enumerate(inside)]),
-            "these are the farthest. `argmin`.",
+            "these are the farthest. Use `argmin`.",
         ),
         (
             torch.stack([own[(points[own] - means[c]).norm(dim=1).argmin()] for c, own in enumerate(inside)]),
-            "you measured from the mean of the rows. Measure from the `centres` that are handed over.",
+            "you measured from the mean of the rows. Measure from the `centres` that are passed in.",
         ),
         (torch.stack([own[0] for own in inside]), "that is the first row of each cluster, whatever its distance."),
     ]
-    compare(found, right, mistakes, "each number should be the row of its cluster that lies nearest to the centre.")
-    return "One label a cluster, spent where it speaks for most."
+    compare(found, right, mistakes, "each number should be the row of its cluster that is nearest to the centre.")
+    return "One label per cluster, spent where it speaks for the most rows."
 
 
 @exercise(
@@ -118,28 +118,28 @@ def responsibilities(answer: Any) -> str:
     mistakes = [
         (
             (weights.log() + exponent).softmax(1),
-            "the size is missing: a wide Gaussian is lower at its top. − d/2 · log(variance).",
+            "the size is missing: a wide Gaussian has a lower peak. Add − d/2 · log(variance).",
         ),
-        ((exponent + size).softmax(1), "the weights are missing: a heavy Gaussian claims more."),
+        ((exponent + size).softmax(1), "the weights are missing: a Gaussian with a large weight claims more."),
         (
             (weights + exponent + size).softmax(1),
-            "inside `softmax` stand logarithms, so the weights need theirs: `weights.log()`.",
+            "`softmax` is given logarithms, so the weights need theirs, too: `weights.log()`.",
         ),
         (
             (weights.log() + exponent - 0.5 * variances.log()).softmax(1),
-            "each of the d columns has its factor: − d/2 · log(variance).",
+            "each of the d columns contributes a factor: − d/2 · log(variance).",
         ),
-        (weights.log() + exponent + size, "these are logarithms. `.softmax(dim=1)` makes shares of them."),
-        ((weights.log() + exponent + size).softmax(0), "each **row** sums to 1: a dot's shares. `dim=1`."),
+        (weights.log() + exponent + size, "these are logarithms. `.softmax(dim=1)` turns them into shares."),
+        ((weights.log() + exponent + size).softmax(0), "each **row** should sum to 1, as one point's shares: `dim=1`."),
         (
             (weights.log() - squared / (2 * variances**2) + size).softmax(1),
-            "`variances` are squared already; the exponent divides by 2 · variance.",
+            "`variances` are squared already; in the exponent, divide by 2 · variance.",
         ),
     ]
-    compare(found, right, mistakes, "each row should be the shares of the three Gaussians in a point.", 1e-3)
+    compare(found, right, mistakes, "each row should be the shares of the three Gaussians in one point.", 1e-3)
     far = tensor_from(ask(answer, points + 200, means, variances, weights), (20, 3))
     need(
         far.isfinite().all(),
-        "far from all means every density is 0, and 0 / 0 is nan. Stay with logarithms until the `softmax`.",
+        "far from all means, every density is 0, and 0 / 0 is nan. Stay with logarithms until the `softmax`.",
     )
     return "Soft shares where K-means has only yes and no."

@@ -21,13 +21,13 @@ def prototypes(answer: Any) -> str:
         (torch.stack([x.median(0).values for x in own]), "that is the median. The mean is asked for."),
         (
             torch.stack([x.sum(0) for x in own]) / len(labels),
-            "each class is divided by the number of **its own** rows.",
+            "divide each class by the number of **its own** rows.",
         ),
     ]
     compare(
-        found, torch.stack([x.mean(0) for x in own]), mistakes, "the means are others. Is each row in its own class?"
+        found, torch.stack([x.mean(0) for x in own]), mistakes, "the means are wrong. Is each row in its own class?"
     )
-    return "With one picture a class the mean is that picture: notebook 01's test."
+    return "With one picture per class, the mean is that picture: notebook 01's test."
 
 
 @exercise("13.2", start="The error is the share of `guesses != domains`; the distance is `2 * (1 - 2 * error)`.")
@@ -37,10 +37,10 @@ def a_distance(answer: Any) -> str:
     good = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
     found = number_from(ask(answer, good.clone(), domains.clone()))
     mistakes = [
-        (-1.6, "nine of ten guesses are right, so the error is 0.1; you took the share of **right** ones for it."),
+        (-1.6, "nine of ten guesses are right, so the error is 0.1; you used the share of **right** ones."),
         (0.0, "nine of ten guesses are right: these domains are far apart."),
         (0.8, "that is 1 − 2 · error. The distance is twice as much: it goes from 0 to 2."),
-        (1.8, "the error counts twice: 1 − 2 · error. At an error of a half the distance is 0."),
+        (1.8, "the error counts twice: 1 − 2 · error. At an error of one half the distance is 0."),
         (2 * (1 - 2 * 1.0), "that takes the **number** of errors; the share is asked for."),
         (0.1, "that is the error. The distance is 2 · (1 − 2 · error)."),
     ]
@@ -48,7 +48,7 @@ def a_distance(answer: Any) -> str:
     worse = number_from(ask(answer, 1 - good, domains.clone()))
     need(worse >= 0, "guesses that are worse than chance give a negative number here. A distance is at least 0.")
     compare(worse, 0.0, [], "where the guesses are worse than chance, the distance is 0.", tolerance=1e-6)
-    return "Two where the hands are always told apart, zero where nobody can."
+    return "Two if the hands can always be told apart, zero if nobody can tell."
 
 
 @exercise("13.3", start="First fill the list: `if len(reservoir) < size: return [*reservoir, item]`.")
@@ -59,7 +59,7 @@ def keep(answer: Any) -> str:
         (
             (["a", "b", "c"], "d", 3, 3, 1),
             ["a", "d", "c"],
-            "the list is full and the number is 1: the item takes place 1.",
+            "the list is full and the number is 1: the item replaces the one at position 1.",
         ),
         ((["a", "b", "c"], "d", 9, 3, 7), ["a", "b", "c"], "the number is not below `size`: the item is dropped."),
         (
@@ -67,7 +67,7 @@ def keep(answer: Any) -> str:
             ["a", "b", "c"],
             "a number equal to `size` is not below it: the item is dropped.",
         ),
-        ((["a", "b", "c"], "d", 5, 3, 0), ["d", "b", "c"], "place 0 is a place, too."),
+        ((["a", "b", "c"], "d", 5, 3, 0), ["d", "b", "c"], "position 0 is a position, too."),
     ]
     for given, right, hint in cases:
         found = ask(answer, list(given[0]), *given[1:])
@@ -75,5 +75,5 @@ def keep(answer: Any) -> str:
         need(len(found) <= given[3], f"the list holds {len(found)} items; it must never hold more than {given[3]}.")
         need(list(found) == right, hint)
     return (
-        "After a thousand items each of them is in it with probability size / 1000, and you never held more than size."
+        "After a thousand items, each is in the list with probability size / 1000, and you never kept more than size."
     )

@@ -1,4 +1,4 @@
-"""Exercises of notebook 15: groups from file names, the size of a test set, a power law drawn on, refusing strangers."""
+"""Exercises of notebook 15: groups from file names, test set size, extrapolating a power law, refusing strangers."""
 
 import math
 from typing import Any
@@ -25,19 +25,19 @@ def groups_from(answer: Any) -> str:
 
     mistakes = [
         ([0, 0, 0, 1, 0, 1, 2, 2], "you cut at the **first** `_`: then all robins are one bird."),
-        ([0, 0, 1, 0, 0, 0, 2, 2], "`robin_3` and `owl_3` are two things: what stands before the number counts, too."),
-        ([0, 1, 0, 0, 2, 3, 0, 0], "you took what stands **behind** the last `_`: that is the picture, not the bird."),
+        ([0, 0, 1, 0, 0, 0, 2, 2], "`robin_3` and `owl_3` are two things: what comes before the number counts, too."),
+        ([0, 1, 0, 0, 2, 3, 0, 0], "you took what comes **after** the last `_`: that is the picture, not the bird."),
         ([0, 1, 2, 3, 4, 5, 6, 7], "every picture is a group of its own here, so nothing is kept together."),
-        ([0, 0, 1, 2, 0, 2, 3, 3], "cut at the **last** `_`: the name of a thing may hold more of them."),
-        ([0] * 8, "all pictures are one group here. It could not be cut at all."),
+        ([0, 0, 1, 2, 0, 2, 3, 3], "cut at the **last** `_`: the name of a thing may contain more of them."),
+        ([0] * 8, "all pictures are one group here, which could not be split at all."),
     ]
     for wrong, hint in mistakes:
         need(same(found) != same(wrong), hint)
     need(
         same(found) == same([0, 0, 1, 2, 0, 2, 3, 4]),
-        "some that belong together have different numbers, or the reverse.",
+        "some pictures that belong together have different numbers, or the reverse.",
     )
-    return "A name that is kept well is worth more than any cosine."
+    return "A well-kept file name is worth more than any cosine."
 
 
 @exercise("15.2", start="Half the width is two standard errors: `2 * (p * (1 - p) / n) ** 0.5`. Solve it for `n`.")
@@ -55,28 +55,28 @@ def pictures_needed(answer: Any) -> str:
                 math.ceil(1.96**2 * exact / 4),
                 "that is for 1.96 standard errors. Here the interval takes two, not 1.96.",
             ),
-            (math.ceil(16 * p * (1 - p) / width**2), "`half_width` is what lies on **one** side already."),
+            (math.ceil(16 * p * (1 - p) / width**2), "`half_width` is already the width on **one** side."),
             (
                 math.ceil(2 * (p * (1 - p)) ** 0.5 / width),
                 "a square is missing: the width falls with the **root** of n.",
             ),
             (math.ceil(4 * p / width**2), "the spread of a coin is p · (1 − p); `1 − p` is missing."),
-            (math.ceil(4 * p * (1 - p) / width), "the half width stands squared below the line."),
+            (math.ceil(4 * p * (1 - p) / width), "the half width is squared in the denominator."),
         ]
         if close(exact, right, 1e-12):
             mistakes.append(
-                (right + 1, f"{right} pictures are just enough: a whole number stays as it is. `math.ceil`.")
+                (right + 1, f"{right} pictures are just enough: `math.ceil` leaves a whole number as it is.")
             )
         if right != exact:
-            mistakes.append((exact, "a whole number, rounded **up**: `math.ceil`."))
-            mistakes.append((math.floor(exact), "rounded **up**: with one picture less the interval is too wide."))
+            mistakes.append((exact, "return a whole number, rounded **up**: `math.ceil`."))
+            mistakes.append((math.floor(exact), "round **up**: with one picture fewer the interval is too wide."))
         compare(found, right, mistakes, f"for {p} ± {width} it takes {right}; you have {found:g}.", tolerance=1e-9)
-    return "Half the width costs four times the pictures."
+    return "Half the width costs four times as many pictures."
 
 
 @exercise("15.3", start="`np.polyfit(np.log(labels), np.log(errors), 1)` gives slope and height of the line.")
 def labels_for(answer: Any) -> str:
-    """`answer`: f(labels, errors, goal) -> at how many labels the fitted power law has the error `goal`."""
+    """`answer`: f(labels, errors, goal) -> number of labels at which the fitted power law reaches `goal`."""
     labels, errors, goal = [30, 60, 120, 240], [0.6, 0.52, 0.43, 0.37], 0.25
     found = number_from(ask(answer, list(labels), list(errors), goal))
     slope, height = np.polyfit(np.log(labels), np.log(errors), 1)
@@ -92,24 +92,24 @@ def labels_for(answer: Any) -> str:
         ),
         (math.exp((goal - base) / half), "the errors need their logarithm, too."),
         ((math.log(goal) - foot) / up, "the labels need their logarithm, too."),
-        (math.exp(height) * goal**slope, "labels and error are swapped: this is the error at so few labels."),
-        (math.exp((math.log(1 - goal) - height) / slope), "`goal` is an error already, no accuracy."),
+        (math.exp(height) * goal**slope, "labels and errors are swapped: this is the error at `goal` labels."),
+        (math.exp((math.log(1 - goal) - height) / slope), "`goal` is already an error, not an accuracy."),
     ]
     otherwise = f"the line reaches {goal} at about {right:.0f} labels; you have {found:g}."
     compare(found, right, mistakes, otherwise, tolerance=1e-3)
-    return f"From 240 labels to {right:.0f}: and that far out the line is a hope."
+    return f"From 240 labels to {right:.0f}: that far out, the line is a hope."
 
 
 @exercise("15.4", start="`own.quantile(share)` is the limit below which `share` of your own pictures lie.")
 def refuse(answer: Any) -> str:
-    """`answer`: f(own (n,), new (m,), share) -> booleans (m,), where the cosine lies below own's quantile."""
+    """`answer`: f(own (n,), new (m,), share) -> booleans (m,), True where the cosine lies below own's quantile."""
     draw = torch.Generator().manual_seed(15)
-    own = 0.6 + 0.4 * torch.rand(200, generator=draw) ** 0.3  # most are near 1, as cosines of one's own are
+    own = 0.6 + 0.4 * torch.rand(200, generator=draw) ** 0.3  # most are near 1, as your own pictures' cosines are
     cosines = torch.linspace(0.3, 1.0, 141)
     for share in (0.05, 0.2):
         k, limit = round(share * len(own)), own.quantile(share)
         low, high = own.sort().values[k - 1 : k + 1]
-        new = cosines[(cosines < low) | (cosines > high)]  # a limit may lie anywhere between these two of one's own
+        new = cosines[(cosines < low) | (cosines > high)]  # the limit may lie anywhere between these two of your own
         found = tensor_from(ask(answer, own.clone(), new.clone(), share), tuple(new.shape))
         need(set(found.unique().tolist()) <= {0.0, 1.0}, "True or False for each: compare the cosines with the limit.")
         mistakes = [
@@ -125,9 +125,9 @@ def refuse(answer: Any) -> str:
             ((new < share).double(), "`share` is a share of pictures, not a cosine. Its quantile is the limit."),
             (
                 (new < own.min() + share * (own.max() - own.min())).double(),
-                "that is a share of the **range** from your least to your largest cosine; a share of the pictures is meant.",
+                "that is a share of the **range** from your smallest to largest cosine; take a share of the pictures.",
             ),
-            ((new < own.min()).double(), "this refuses what lies below **all** of your own."),
+            ((new < own.min()).double(), "this refuses only what lies below **all** of your own."),
         ]
         if not close(found, (new < limit).double()):
             compare(
@@ -136,4 +136,4 @@ def refuse(answer: Any) -> str:
                 mistakes,
                 f"the limit at {share} lies between {low:.3f} and {high:.3f}; something else was used.",
             )
-    return "The price is fixed: so many of your own are sent back, too. What it buys depends on the strangers."
+    return "The price is fixed: that share of your own is sent back, too. What it buys depends on the strangers."

@@ -17,13 +17,13 @@ from matplotlib.text import Text
 from PIL import Image as PILImage
 from torch import Tensor
 
-# Okabe and Ito's palette: told apart with any kind of colour vision. Its yellow is left out, too pale on white.
+# Okabe and Ito's palette can be told apart with any kind of colour vision. Its yellow, too pale on white, is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 RIGHT, WRONG, QUIET = PALETTE[0], PALETTE[1], "#595959"
 WIDTH = 10.0  # inches, of every figure
 LIMIT = 75_000  # bytes of a figure; the course allows 80 kB
-# Fonts that systems bring for Chinese, Japanese and Korean; those that are there stand in where DejaVu lacks a character.
+# System fonts for Chinese, Japanese and Korean; those that are installed fill in where DejaVu lacks a character.
 CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
 CHINESE += ("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Droid Sans Fallback")
 
@@ -46,7 +46,7 @@ def shown(draw: Callable[..., Figure]) -> Callable[..., None]:
     """Draw in the course's style and show: in a notebook as a PNG below 80 kB, elsewhere in matplotlib's window.
 
     The PNG is made here, not by the inline backend, so that its size is bounded, its text form is always the same and
-    no setting of matplotlib's outlives the call. Without a notebook the figure stays open as `plt.gcf()`.
+    no matplotlib setting outlives the call. Outside a notebook the figure stays open as `plt.gcf()`.
     """
 
     @wraps(draw)
@@ -67,13 +67,13 @@ def shown(draw: Callable[..., Figure]) -> Callable[..., None]:
 
 
 def png(figure: Figure, limit: int = LIMIT) -> bytes:
-    """The figure as a palette PNG below `limit` bytes: with fewer colours, then smaller, as far as it takes."""
+    """The figure as a palette PNG below `limit` bytes: with fewer colours, then smaller, as far as necessary (the smallest try if none fits)."""
     for dpi, colours in ((90, 256), (90, 64), (90, 32), (76, 64), (76, 32), (64, 32), (56, 32), (48, 24)):
         raw = io.BytesIO()
         figure.savefig(raw, format="png", dpi=dpi)
         packed = io.BytesIO()
         picture = PILImage.open(raw).convert("RGB")
-        # MAXCOVERAGE keeps the rare colours of a scale beside a grey photograph
+        # MAXCOVERAGE keeps the rare colours of a scale next to a grey photograph
         picture = picture.quantize(colours, PILImage.Quantize.MAXCOVERAGE, dither=PILImage.Dither.NONE)
         picture.save(packed, format="png", optimize=True)
         if packed.tell() <= limit:
@@ -82,13 +82,13 @@ def png(figure: Figure, limit: int = LIMIT) -> bytes:
 
 
 def title_of(figure: Figure) -> str:
-    """The figure's title, or its first axes' title: what a screen reader says."""
+    """The figure's title, or its first axes' title: what a screen reader reads out."""
     titles = [figure.get_suptitle(), *(axes.get_title(loc=side) for axes in figure.axes for side in ("center", "left"))]
     return " ".join(next((title for title in titles if title), "figure").split())
 
 
 def pixels(image: Tensor) -> np.ndarray:
-    """A picture (C, h, w), uint8 or float 0..1, C = 1 or 3, as matplotlib wants it: (h, w) or (h, w, 3)."""
+    """A picture (C, h, w), uint8 or float 0..1, C = 1 or 3, as matplotlib expects it: (h, w) or (h, w, 3)."""
     image = image.detach().cpu()
     if image.dtype != torch.uint8:
         image = image.float().clamp(0, 1)
@@ -96,9 +96,9 @@ def pixels(image: Tensor) -> np.ndarray:
 
 
 def put(axes: Axes, image: Tensor, caption: str = "", colour: str = "black", width: int = 14) -> None:
-    """Show one picture on `axes`, its caption below in at most two lines, framed where `colour` is not black."""
+    """Show one picture on `axes`, with its caption below in at most two lines, framed unless `colour` is black."""
     top = 255 if image.dtype == torch.uint8 else 1
-    smooth = None if min(image.shape[-2:]) > 64 else "nearest"  # few pixels are to be seen as pixels
+    smooth = None if min(image.shape[-2:]) > 64 else "nearest"  # show a picture of few pixels as pixels
     axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=top, interpolation=smooth)
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(short(caption, width), color=colour, fontsize=12)
@@ -107,7 +107,7 @@ def put(axes: Axes, image: Tensor, caption: str = "", colour: str = "black", wid
 
 
 def short(text: str, width: int, lines: int = 2) -> str:
-    """Wrap `text`, keeping its own line breaks, each part to `lines` lines of `width`; the rest becomes an ellipsis."""
+    """Wrap `text`, keeping its line breaks; the parts share `lines` lines of `width`, the rest becomes an ellipsis."""
     parts = text.split("\n")
     wrapped = [textwrap.wrap(part, width, max_lines=max(1, lines // len(parts)), placeholder="…") for part in parts]
     return "\n".join(line for part in wrapped for line in part)
@@ -123,7 +123,7 @@ def tiles(
     row_names: Sequence[str] = (),
     note: str = "",
 ) -> Figure:
-    """Pictures in rows of `columns`, each with its caption; `row_names` stand at the left, `note` at the bottom."""
+    """Pictures in rows of `columns`, each with its caption; `row_names` are on the left, `note` at the bottom."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     cell = min(WIDTH / max(columns, 4), 2.2)

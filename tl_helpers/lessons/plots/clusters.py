@@ -20,9 +20,9 @@ def maps(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """Scatter plots side by side. A panel has `xy` (n, 2) and `labels` (n,), perhaps `centres` (k, 2), and `rings`.
+    """Scatter plots side by side; a panel has `xy` (n, 2) and `labels` (n,), optionally `centres` (k, 2) and `rings`.
 
-    `rings` are Gaussians' rows (x, y, half axis, half axis, degrees, number). `names` name the colours, in a legend.
+    `rings` has a row per Gaussian (x, y, half axis, half axis, degrees, number). `names` name the colours in a legend.
     """
     rows = -(-len(panels) // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, rows * WIDTH / columns + 0.9), squeeze=False)
@@ -56,7 +56,7 @@ def maps(
 def cluster_faces(
     image_set, clusters, *, show: str = "nearest", count: int = 8, most: int = 6, title: str = ""
 ) -> Figure:
-    """A row a cluster, the largest `most` of them: the `count` pictures "nearest" to its centre, or "least_sure"."""
+    """One row per cluster, the `most` largest: the `count` pictures "nearest" to its centre, or "least_sure"."""
     numbers = [getattr(clusters, show)(c, count).tolist() for c in range(min(most, clusters.k))]
     count = max(map(len, numbers))
     images = [picture for row in numbers for picture in (*pick(image_set, row), *[None] * (count - len(row)))]

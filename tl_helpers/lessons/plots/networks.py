@@ -41,7 +41,7 @@ def filters(weight: Tensor, *, count: int = 64, columns: int = 16, title: str = 
 
 @shown
 def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: str = "Feature maps") -> Figure:
-    """The `count` channels that vary most, of maps (channels, h, w) or (1, channels, h, w); a dict is a row a stage."""
+    """The `count` channels that vary most, of maps (channels, h, w) or (1, channels, h, w); a dict: a row per stage."""
     stages = dict(maps) if isinstance(maps, Mapping) else {"": maps}
     cell = WIDTH / (count + 0.6)
     size = (WIDTH, len(stages) * (cell + 0.35) + 0.6)
@@ -68,10 +68,10 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
 
 @shown
 def grad_cam(report, *, index: int | Sequence[int] = 0, target: Sequence[int] | None = None, note: str = "") -> Figure:
-    """Where in the picture the decision came from: the picture above, its Grad-CAM map over it below.
+    """Where in a picture the decision came from: the picture on top, and below it a grey copy under its Grad-CAM map.
 
-    index: which of the pictures of an `evaluate` report, one number or several. target: the classes to explain, one a
-    picture; else the ones that the model says. The map is as coarse as the network's last maps.
+    index: which pictures of an `evaluate` report, one number or several. target: the classes to explain, one per
+    picture; by default the ones that the model predicts. The map is as coarse as the network's last maps.
     """
     numbers, classes = np.atleast_1d(index).tolist(), report.classes
     images = fit_square(torch.stack(pick(report.images, numbers)), report.size)  # as the model saw them
@@ -92,13 +92,13 @@ def grad_cam(report, *, index: int | Sequence[int] = 0, target: Sequence[int] | 
 
 
 def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None = None) -> tuple[Tensor, list[int]]:
-    """Grad-CAM (Selvaraju et al. 2017) at the backbone's last maps, by the library grad-cam.
+    """Grad-CAM (Selvaraju et al. 2017) at the backbone's last maps, computed by the library grad-cam.
 
-    `images` (b, C, h, w), uint8 or float 0..1; `target` a class each, or the ones that the model says. Returns maps
-    (b, h, w) in 0..1 and the classes explained. The model keeps its mode; its gradients are emptied.
+    `images` (b, C, h, w), uint8 or float 0..1; `target` a class each, by default those that the model predicts. Returns
+    maps (b, h, w) in 0..1 and the classes explained. The model keeps its mode; its gradients are cleared.
     Raises CourseError for a model without a backbone or with features that no longer lie on a map.
     """
-    from pytorch_grad_cam import GradCAM  # here, for it takes a second to load
+    from pytorch_grad_cam import GradCAM  # here, because it takes a second to load
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     if not hasattr(model, "backbone"):
@@ -121,9 +121,9 @@ def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None
 
 
 def _last_maps(model: nn.Module, image: Tensor) -> nn.Module:
-    """The backbone's last part, in the order of running, whose output still lies on a map.
+    """The backbone's last part, in order of execution, whose output still lies on a map.
 
-    A transformer has none: there it is the norm before its last attention, as grad-cam's manual has it, for after that
+    A transformer has none: there it is the norm before its last attention, as in grad-cam's manual, because after that
     only the class token is read and the patches have no gradient.
     """
     parts = [part for stage in model.backbone.stages.values() for part in stage]
@@ -141,7 +141,7 @@ def _last_maps(model: nn.Module, image: Tensor) -> nn.Module:
 
 
 def _on_a_map(activation: Tensor, channels: int) -> Tensor:
-    """Maps (b, c, h, w) as they are, (b, h, w, c) turned; a transformer's tokens (b, n, c), patches last, as maps."""
+    """Maps (b, c, h, w) unchanged, (b, h, w, c) transposed; a transformer's tokens (b, n, c), patches last, as maps."""
     if activation.ndim == 3:
         side = int(activation.shape[1] ** 0.5)
         return activation[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))

@@ -1,4 +1,4 @@
-"""Figures made of numbers: bars, the course of a training, a confusion matrix, learning curves with their spread."""
+"""Figures made of numbers: bars, the course of training, a confusion matrix, learning curves with their spread."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -23,7 +23,7 @@ def bars(
     unit: str = "share of right answers",
     note: str = "",
 ) -> Figure:
-    """A horizontal bar a name, its value beside it: a number, or (mean, spread); `chance` is a dashed line."""
+    """One horizontal bar per name, with its value beside it: a number, or (mean, spread); `chance` is a dashed line."""
     if not values:
         raise CourseError("There are no values to draw bars of.")
     pairs = {name: value if isinstance(value, (tuple, list)) else (value, 0.0) for name, value in values.items()}
@@ -32,10 +32,10 @@ def bars(
     places, errors = np.arange(len(pairs)), np.where(spreads > 0, spreads, np.nan) if spreads.any() else None
     axes.barh(places, means, xerr=errors, color=PALETTE[0], capsize=5, height=0.65)
     for place, mean, spread in zip(places, means, spreads, strict=True):
-        # a spread is often below a hundredth: shares get a third digit with it
+        # a spread is often below a hundredth, so shares with one get a third digit
         said = (f"{mean:.3f}", f"{spread:.3f}") if abs(mean) < 2 else (_figure(mean), _figure(spread))
         text = " ± ".join(said) if spread else said[0] if spreads.any() else _figure(mean)
-        room = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # no line of chance runs through a figure
+        room = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # keeps the chance line out of the number
         at = (mean + spread, place)
         axes.annotate(text, at, xytext=(8, 0), textcoords="offset points", va="center", bbox=room, zorder=3)
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
@@ -51,14 +51,14 @@ def bars(
 
 @shown
 def history(result, *, title: str = "The course of the training") -> Figure:
-    """Loss and accuracy by epoch, training and validation; `result` has `.history`, or is its list of rows.
+    """Loss and accuracy by epoch, training and validation; `result` has a `.history`, or is such a list of rows.
 
-    Where the phase changes (from probe to fine-tuning, say) a line is drawn; the second phase goes on counting.
+    A line marks each change of phase (from probe to fine-tuning, say); epochs are numbered across phases.
     """
     rows = list(getattr(result, "history", result))
     if not rows:
         raise CourseError("There is no history to draw: not one epoch was finished.")
-    first = 0 if rows[0].get("epoch") == 0 else 1  # a probe is no epoch: it stands at 0
+    first = 0 if rows[0].get("epoch") == 0 else 1  # a probe is not an epoch: it is drawn at 0
     epochs = np.arange(first, first + len(rows))
     figure, (losses, shares) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
     curves = [
@@ -125,11 +125,11 @@ def learning_curve(
     ylabel: str = "share of right answers",
     note: str | None = "",
 ) -> Figure:
-    """A curve a value of `by`: the mean of `y` over the runs at each `x`, and a band of ± one standard deviation.
+    """One curve per value of `by`: the mean of `y` over the runs at each `x`, and a band of ± one standard deviation.
 
     `rows` are single runs, one dict each ({"method": "probe", "per_class": 5, "seed": 0, "accuracy": 0.41}). `x` is
-    drawn logarithmically where it spans more than a factor of ten. `note` is for the command that made the rows,
-    beside what the band is; None where nothing was run.
+    drawn logarithmically if it spans more than a factor of ten. `note` names the command that made the rows, after a
+    sentence on what the band is; None shows neither, for where nothing was run.
     """
     if not rows:
         raise CourseError("There are no rows to draw a learning curve of.")
@@ -165,10 +165,10 @@ def learning_curve(
 def reliability(
     answers: Mapping[str, tuple[Tensor, Tensor]], *, bins: int = 10, title: str = "", note: str = ""
 ) -> Figure:
-    """How often answers are right against how sure they are, a line a name; a dot is as large as its drawer is full.
+    """How often answers are right against how sure they are, one line per name; a dot is as large as its bin is full.
 
-    `answers` holds (probabilities (n, classes), labels (n,)) by name. ECE, the expected calibration error, stands in the
-    legend.
+    `answers` maps each name to (probabilities (n, classes), labels (n,)). The legend gives the ECE, the expected
+    calibration error.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 5.4))
     axes.plot([0, 1], [0, 1], "--", color=QUIET, label="calibrated")
@@ -188,7 +188,7 @@ def _mark_phases(axes: plt.Axes, phases: Sequence[str], first: int) -> None:
     starts = [k for k in range(len(phases)) if k == 0 or phases[k] != phases[k - 1]]
     if len(starts) < 2:
         return
-    crowded = len(starts) > 2  # then the names of short phases stand side by side on two lines
+    crowded = len(starts) > 2  # then the names of short phases alternate between two lines
     for i, k in enumerate(starts):
         if k:
             axes.axvline(first + k - 0.5, color=QUIET, linestyle=":", linewidth=1.5)
@@ -198,7 +198,7 @@ def _mark_phases(axes: plt.Axes, phases: Sequence[str], first: int) -> None:
 
 
 def _figure(value: float) -> str:
-    """A value as a reader wants it beside a bar: counts whole, shares with two digits behind the point."""
+    """A value as a reader wants it beside a bar: counts as whole numbers, shares with two decimals."""
     if abs(value) >= 100 or (abs(value) >= 2 and float(value).is_integer()):
         return f"{value:.0f}"
     if abs(value) >= 10:

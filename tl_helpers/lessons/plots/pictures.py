@@ -15,7 +15,7 @@ from tl_helpers.lessons.plots.canvas import RIGHT, WRONG, shown, tiles
 def grid(
     image_set, indices: Sequence[int] | None = None, *, count: int = 12, columns: int = 6, seed: int = 0
 ) -> Figure:
-    """Pictures of a set with their classes: those of `indices`, or `count` spread over the classes by `seed`."""
+    """Pictures of a set with their classes: those at `indices`, or `count` spread over the classes, drawn by `seed`."""
     indices = spread_over_classes(image_set.labels, count, seed) if indices is None else list(indices)
     images = pick(image_set, indices)
     captions = [image_set.classes[label] for label in image_set.labels[torch.as_tensor(indices)].tolist()]
@@ -45,7 +45,7 @@ def batch_grid(
 
 @shown
 def pairs(source, target, names: Sequence[str]) -> Figure:
-    """The same things drawn by two artists: a row an artist, a column a name; row i of both sets is the same thing."""
+    """The same things by two artists: a row per artist, a column per name; row i of both sets is the same thing."""
     indices = find(source, names)
     images = pick(source, indices) + pick(target, indices)
     artists = [artist(source), artist(target)]
@@ -74,8 +74,8 @@ def neighbours(
 ) -> Figure:
     """New drawings, the neighbour each got, and the one it should have got (row i of both sets is the same thing).
 
-    `nearest` (n,) is the number in `known` of each query's neighbour. `show` is "wrong", "right" or "all"; of those
-    `count` are drawn by `seed`, or exactly `names`.
+    `nearest` (n,) is the number in `known` of each query's neighbour. `show` is "wrong", "right" or "all"; `count`
+    of those are drawn by `seed`, unless `names` lists exactly which.
     """
     nearest = torch.as_tensor(nearest).cpu()
     right = nearest == torch.arange(len(nearest))
@@ -105,7 +105,7 @@ def neighbours(
 
 @shown
 def predictions(report, *, count: int = 10, columns: int = 5, seed: int = 0) -> Figure:
-    """`count` pictures of the set looked at, by `seed`: what the network says, and what it is where that is wrong."""
+    """`count` pictures of the evaluated set, drawn by `seed`: what the network says and, where wrong, what it is."""
     draw = np.random.default_rng(seed)
     indices = sorted(draw.choice(len(report.labels), min(count, len(report.labels)), replace=False).tolist())
     captions, colours = [], []
@@ -133,14 +133,14 @@ def top_losses(report, *, count: int = 8, columns: int = 4) -> Figure:
 
 
 def pick(image_set, indices: Sequence[int]) -> list[Tensor]:
-    """The pictures of these numbers, each uint8 (C, h, w), from memory or streamed. CourseError for a set of texts."""
+    """Pictures by their numbers, each uint8 (C, h, w), from memory or streamed; CourseError for a set of texts."""
     if not hasattr(image_set, "images"):
         raise CourseError(f"{image_set.name} holds texts; print them: there are no pictures to show.")
     return list(image_set.images[torch.as_tensor(indices, dtype=torch.int64)])
 
 
 def find(image_set, names: Sequence[str]) -> list[int]:
-    """Where the names stand in the set. Raises CourseError with near names for one that is not there."""
+    """The positions of the names in the set; raises CourseError, with similar names, for one that is missing."""
     places = {name: i for i, name in enumerate(image_set.names)}
     for name in names:
         if name not in places:
@@ -151,7 +151,7 @@ def find(image_set, names: Sequence[str]) -> list[int]:
 
 
 def artist(image_set) -> str:
-    """Who drew it: "Google" for emoji-google; any other set's own name."""
+    """Who drew it: "Google" for emoji-google; for any other set, its name."""
     return image_set.name.removeprefix("emoji-").title() if image_set.name.startswith("emoji-") else image_set.name
 
 
@@ -161,7 +161,7 @@ def credits_of(*image_sets) -> str:
 
 
 def spread_over_classes(labels: Tensor, count: int, seed: int) -> list[int]:
-    """`count` numbers, from each class in turn, drawn by `seed`: what a first look at a set should show."""
+    """`count` numbers, drawn from each class in turn by `seed`: what a first look at a set should show."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     by_class = [order[labels[order] == label].tolist() for label in labels.unique().tolist()]
     turns = [members[k] for k in range(max(map(len, by_class))) for members in by_class if k < len(members)]

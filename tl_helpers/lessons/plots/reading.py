@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from tl_helpers.data.cloze import Question
 from tl_helpers.lessons.plots.canvas import PALETTE, QUIET, WIDTH, shown
 
-LETTERS = 76  # a line
+LETTERS = 76  # per line
 JOINED = [(mark,) for mark in (",", ".", ";", ":", "!", "?", "’", "’s")]  # no space before these
 
 
 @shown
 def reading(question: Question, attention: Sequence[float], *, sentences: int = 5, title: str = "") -> Figure:
-    """Left: the query and the `sentences` that get most attention, darker is more. Right: the sum for each candidate.
+    """Left: the query and the `sentences` that get most attention (darker is more). Right: the sum for each candidate.
 
-    attention: one share for each of `question.places()`, in their order; they sum to 1.
+    attention: one share for each of `question.places()`, in that order; they sum to 1.
     """
     places, weights = question.places(), np.asarray(attention, dtype=float)
     share, total = np.zeros(len(question.context)), np.zeros(len(question.candidates))
@@ -47,7 +47,7 @@ def reading(question: Question, attention: Sequence[float], *, sentences: int = 
 
 
 def _write(axes: plt.Axes, words: Sequence[str], weights: dict[int, float], row: int) -> int:
-    """Write words from line `row` on, shaded by their weight; how many lines it took."""
+    """Write words from line `row` on, shaded by their weight; returns how many lines they took, with a gap."""
     line, column, most = 0, 0, 4
     words = tuple(words)
     for w, word in enumerate(words):

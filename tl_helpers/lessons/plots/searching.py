@@ -1,4 +1,4 @@
-"""A search as a picture: a line a trial, cut off where it was pruned."""
+"""A search as a picture: one line per trial, cut off where it was pruned."""
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -8,7 +8,7 @@ from tl_helpers.lessons.plots.canvas import PALETTE, QUIET, STYLE, WIDTH, footno
 
 
 def draw_trials(found, title: str = "", note: str = "") -> Figure:
-    """Every trial's validation score by what was spent on it: pruned ones grey with a cross, the best of the rest wide."""
+    """Every trial's validation score by what was spent on it: pruned ones grey with a cross, the best of the rest bold."""
     figure, axes = plt.subplots(figsize=(WIDTH, 5))
     best = found.best
     for trial in found.trials:
@@ -39,7 +39,7 @@ trials = shown(draw_trials)
 
 
 class LiveTrials(ipywidgets.Image):
-    """The same picture, growing: show it, then hand it to `search(…, watch=…)`. Its `value` is the PNG."""
+    """The same picture, growing: show it, then pass it to `search(…, watch=…)`. Its `value` is the PNG."""
 
     def __call__(self, found) -> None:
         """Draw the search as it stands."""
