@@ -1,10 +1,10 @@
-"""All tests run as CI does: on the CPU, no progress bars, fp32, and features kept in a folder of this run alone."""
+"""All tests run as in CI: on the CPU, without progress bars, in fp32, with features kept in a folder for this run only."""
 
 import os
 
 import pytest
 
-os.environ.setdefault("NEEDS_CHROMIUM", os.environ.get("CI", ""))  # at home its tests are left out where it is missing
+os.environ.setdefault("NEEDS_CHROMIUM", os.environ.get("CI", ""))  # outside CI its tests are skipped if it is missing
 os.environ["CI"] = "1"
 os.environ["TL_DEVICE"] = "cpu"
 

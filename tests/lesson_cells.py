@@ -1,4 +1,4 @@
-"""How the tests look at a notebook: its code cells, the names that they bind and use, its exercises and solutions."""
+"""How the tests see a notebook: its code cells, the names that they bind and use, its exercises and solutions."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 @dataclass
 class Cell:
-    """A code cell of a notebook, `index` counted over all of its cells."""
+    """A code cell of a notebook; `index` counts all cells, not only code."""
 
     index: int
     raw: nbformat.NotebookNode
@@ -38,12 +38,12 @@ class Cell:
 
     @cached_property
     def binds(self) -> set[str]:
-        """Names that stand in the kernel after this cell."""
+        """Names that this cell defines in the kernel."""
         return {s.get_name() for s in self._table.get_symbols() if s.is_assigned() or s.is_imported()}
 
     @cached_property
     def uses(self) -> set[str]:
-        """Names looked up in the kernel, also from within functions defined here."""
+        """Names looked up in the kernel, including from within functions defined here."""
         found = {s.get_name() for s in self._table.get_symbols() if s.is_referenced()}
         inner = list(self._table.get_children())
         while inner:
@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def asserts(self) -> bool:
-        """Does it hold something to be true that could be false?"""
+        """Does it assert something that could be false?"""
         return any(isinstance(n, ast.Assert) and not isinstance(n.test, ast.Constant) for n in ast.walk(self.tree))
 
     @property
@@ -69,7 +69,7 @@ class Cell:
 
 
 class Lesson:
-    """A notebook with its number ("07"), its cells as they stand and its code cells."""
+    """A notebook with its number ("07"), its cells as stored, and its code cells."""
 
     def __init__(self, path: Path):
         self.nb = nbformat.read(path, as_version=4)
@@ -88,7 +88,7 @@ class Lesson:
         return "\n".join(blocks) or None
 
     def leading_to(self, exercise: Cell, names: set[str]) -> list[Cell]:
-        """The first code cell, and those cells before `exercise` that `names` come from, directly or in turn."""
+        """The first code cell, and the cells before `exercise` that `names` come from, directly or indirectly."""
         chosen, wanted = [], set(names)
         for cell in reversed(self.code[: self.code.index(exercise)]):
             if "exercise" not in cell.tags and (cell.binds & wanted or cell is self.code[0]):

@@ -1,7 +1,7 @@
 """Make the README's picture, `notebooks/images/one_picture_each.png`: python tests/readme_picture.py
 
-Each of Twitter's emoji gets the nearest of Google's by the features of EfficientNet-Lite0; nothing is trained. Notebook 01
-explains it.
+Each of Twitter's emoji is matched with the nearest of Google's, by the features of EfficientNet-Lite0; nothing is trained.
+Notebook 01 explains it.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ NAMES = ["badger", "hamburger", "volcano", "onion", "ball of yarn", "horse", "fu
 
 
 def main() -> None:
-    """Draw it and say how large it is."""
+    """Draw the picture and print its size."""
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 

@@ -1,4 +1,4 @@
-"""A small set of random pictures, and what an evaluation on it might return: enough to draw every figure of."""
+"""A small set of random pictures, and what an evaluation on it might return: enough to draw every figure."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def image_set(
 
 
 def report(images: ImageSet, **more):
-    """What an evaluation of a rather good model would return."""
+    """What an evaluation of a fairly good model would return."""
     n, k = len(images), len(images.classes)
     noise = torch.randn(n, k, generator=torch.Generator().manual_seed(1))
     probabilities = (noise + 2 * torch.nn.functional.one_hot(images.labels, k)).softmax(1)

@@ -1,9 +1,9 @@
-"""Run notebooks in the `class` budget and store their outputs: the only way in which outputs get into the repository.
+"""Run notebooks in the `class` budget and store their outputs: the only way that outputs get into the repository.
 
     python tests/store_notebooks.py          those whose code has changed since their outputs were stored
     python tests/store_notebooks.py 01 07    those named
 
-Nothing is written unless the whole notebook ran and what it left is clean: see `problems`.
+A notebook is written only if all of it ran and its outputs are clean: see `problems`.
 """
 
 import base64
@@ -27,7 +27,7 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-# a path that only the machine has where the outputs were made; backslashes are doubled in JSON
+# a path that exists only on the machine that made the outputs; backslashes are doubled in JSON
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|Users|tmp|work|var|private|mnt|opt)/|[A-Z]:\\\\+\w|site-packages")
 
 
@@ -43,7 +43,7 @@ def stored_hash(nb: nbformat.NotebookNode) -> str | None:
 
 
 def run(nb: nbformat.NotebookNode) -> None:
-    """Execute in place as a student's JupyterLab would, but with silent progress bars. A cell that fails raises."""
+    """Execute in place, as a student's JupyterLab would, but without progress bars. A cell that fails raises an error."""
     os.environ.update(CI="1", TL_BUDGET="class", JUPYTER_PREFER_ENV_PATH="1")
     NotebookClient(
         nb,
@@ -56,7 +56,7 @@ def run(nb: nbformat.NotebookNode) -> None:
 
 
 def clean(nb: nbformat.NotebookNode) -> None:
-    """Take out what differs from run to run or machine to machine, and make large pictures smaller."""
+    """Remove what differs between runs or machines, and make large pictures smaller."""
     hashed = source_hash(nb)
     nb.metadata.clear()
     nb.metadata.update(KERNEL | {"stored": {"budget": "class", "source": hashed}})
@@ -64,13 +64,13 @@ def clean(nb: nbformat.NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            data.pop(WIDGET_VIEW, None)  # its model is gone; the text beside it stays
+            data.pop(WIDGET_VIEW, None)  # its model is gone; the text next to it stays
             if len(base64.b64decode(data.get("image/png", ""))) > FIGURE_BYTES:
                 data["image/png"] = fewer_colours(data["image/png"])
 
 
 def fewer_colours(png: str) -> str:
-    """A base64 PNG with 256 colours on white: a third of the size, and hard to tell apart."""
+    """The base64 PNG with 256 colours on white: a third of the size, and hard to tell from the original."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
     flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     buffer = io.BytesIO()
@@ -99,7 +99,7 @@ def problems(nb: nbformat.NotebookNode) -> list[str]:
 
 
 def output_problems(output: nbformat.NotebookNode, tags: list[str]) -> list[str]:
-    """What is wrong with one stored output: an error, a large figure, a path of the machine."""
+    """What is wrong with one stored output: an error, a figure that is too large, a path on this machine."""
     found = []
     if output.output_type == "error" and "raises-exception" not in tags:
         found.append(f"ended in {output.ename}: {output.evalue}")
@@ -116,7 +116,7 @@ def output_problems(output: nbformat.NotebookNode, tags: list[str]) -> list[str]
 
 
 def main(wanted: list[str]) -> int:
-    """Store the notebooks whose number is in `wanted`, or else the changed ones; 1 when one of them is not clean."""
+    """Store the notebooks whose numbers are in `wanted`, or the changed ones if it is empty; 1 if one is not clean."""
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     unknown = set(wanted) - {path.name[:2] for path in paths}
     if unknown:

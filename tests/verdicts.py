@@ -1,6 +1,6 @@
-"""The two questions that the answers of every exercise are asked: a module has them in RIGHT and WRONG, and imports the tests.
+"""The two tests for every exercise's answers: a module lists its answers in RIGHT and WRONG and imports these tests.
 
-`pytest_generate_tests` in conftest.py gives each test the lists of the module that imported it.
+`pytest_generate_tests` in conftest.py passes each test the lists of the module that imported it.
 """
 
 from tl_helpers.lessons.checks import verdict

@@ -1,12 +1,12 @@
-"""Measure each augmentation over seeds on few labels, and keep every run in data/results/augment.json, one row each.
+"""Measure each augmentation on few labels over several seeds, and keep every run as a row of data/results/augment.json.
 
-    python tests/benchmarks/augment_table.py emoji      LP-FT (upper stages) on 20 emoji a class; new ones by both artists
+    python tests/benchmarks/augment_table.py emoji      LP-FT (upper stages), 20 emoji a class; test: both artists' new ones
     python tests/benchmarks/augment_table.py digits     a small network from scratch on 20 handwritten digits a class
-    python tests/benchmarks/augment_table.py letters    the same on b, d, p and q, drawn in fonts that the test set lacks
+    python tests/benchmarks/augment_table.py letters    the same on b, d, p and q, drawn in fonts not in the test set
     python tests/benchmarks/augment_table.py cells      LP-FT (upper stages) on 50 solar cells a class
 
 Each seed draws its own labels, weights and order, the same for every method, so that differences are paired. Nothing was
-tuned, and no figure chose anything: every method that was tried is in the file. A run that is there already is not repeated.
+tuned or chosen by its results: every method that was tried is in the file. A run that is already in it is not repeated.
 """
 
 import datetime
@@ -93,7 +93,7 @@ def small_network(classes: int) -> nn.Module:
 
 
 def on_black(method: str, size: int):
-    """(transform, how to mix) of a method, what a turn uncovers being black."""
+    """(transform, how to mix) of a method; the corners that a turn uncovers are black."""
     if method in tl.data.MIXES:
         return None, method
     return tl.data.augmentation(*_named(method, size), background=0), None
@@ -105,7 +105,7 @@ def _named(method: str, size: int) -> tuple:
 
 
 def from_scratch(name: str, method: str, seed: int, plan: dict) -> dict:
-    """A small network on digits or letters; also how often it takes one class for its turned or mirrored twin."""
+    """A small network on digits or letters; also how often it mistakes one class for its turned or mirrored twin."""
     if name == "digits":
         data, twins = tl.data.load("digits", split_seed=seed), (("6", "9"),)
     else:
@@ -136,7 +136,7 @@ def from_scratch(name: str, method: str, seed: int, plan: dict) -> dict:
 
 
 def fine_tuned(name: str, method: str, seed: int, plan: dict) -> dict:
-    """Lite0 with a probe for a head, its upper stages then trained; the test set seen plainly and in two views."""
+    """Lite0 with a probe as its head, then its upper stages trained; the test set seen in one view and in two."""
     data, size = tl.data.load("emoji-google" if name == "emoji" else "elpv", split_seed=seed), plan["size"]
     few = data.train.few(plan["labels"], seed)
     tl.seed_everything(seed)
@@ -151,7 +151,7 @@ def fine_tuned(name: str, method: str, seed: int, plan: dict) -> dict:
         freeze_batch_norm(model.backbone)
         augment = tl.data.augmentation(*_named(method, size), background=0) if method in STRENGTHS else method
         train = tl.data.training_batches(few, augment, size=size, batch_size=plan["batch_size"], seed=seed)
-        val = tl.data.Batches(data.val.few(2, seed), size=size)  # chooses nothing: the last weights are kept
+        val = tl.data.Batches(data.val.few(2, seed), size=size)  # not used to choose: the last weights are kept
         settings = Settings(plan["epochs"], lr=1e-3, label_smoothing=0.1, keep="last")
         groups = tl.models.parameter_groups(model, settings.lr, 0.7)
         fitted = tl.fit(model, train, val, settings, groups=groups, seed=seed)
@@ -167,7 +167,7 @@ def fine_tuned(name: str, method: str, seed: int, plan: dict) -> dict:
 
 
 def main(name: str) -> None:
-    """Run what is missing of a plan; the file is written after every run."""
+    """Run whatever is missing from a plan; the file is written after every run."""
     plan, path = PLANS[name], root() / "data" / "results" / "augment.json"
     torch.set_num_threads(2 if name in ("emoji", "cells") else 1)
     for seed in plan["seeds"]:
@@ -177,7 +177,7 @@ def main(name: str) -> None:
             run = from_scratch if name in ("digits", "letters") else fine_tuned
             row = {"method": method, "seed": seed, **run(name, method, seed, plan)}
             print(json.dumps(row), flush=True)
-            table = kept(path)  # read again: another plan may have written meanwhile
+            table = kept(path)  # read again: another plan may have written to it meanwhile
             table[name] = {
                 "command": f"python tests/benchmarks/augment_table.py {name}",
                 "hardware": tl.pick_device().line(),

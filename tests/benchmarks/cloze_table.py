@@ -1,22 +1,22 @@
-"""Measure readers of cloze questions on five folds by story and keep every run in data/results/cloze.json, one row each.
+"""Measure readers of cloze questions on five folds by story, and keep every run as a row of data/results/cloze.json.
 
     python tests/benchmarks/cloze_table.py baselines            clues alone, and the logistic ranker on all of them
-    python tests/benchmarks/cloze_table.py neighbours           which words stood beside which in the tales that teach, and a
+    python tests/benchmarks/cloze_table.py neighbours           which words occur next to which in the training tales, and a
                                                                 ranker on these counts and the eight clues
     python tests/benchmarks/cloze_table.py words                the attention-sum reader from scratch
     python tests/benchmarks/cloze_table.py frozen               MiniLM frozen, states kept in data/cache, the head trained
-    python tests/benchmarks/cloze_table.py "frozen and clues"   the same head, and the eight clues added to its logits, learnt together
-    python tests/benchmarks/cloze_table.py guesser              MiniLM taught to guess hidden words of the tales that teach
-    python tests/benchmarks/cloze_table.py "guesser from scratch"     the same network, the same lessons, random weights before
+    python tests/benchmarks/cloze_table.py "frozen and clues"   the same head with the eight clues added to its logits, learnt together
+    python tests/benchmarks/cloze_table.py guesser              MiniLM taught to guess hidden words of the training tales
+    python tests/benchmarks/cloze_table.py "guesser from scratch"     the same network and training, from random weights
     python tests/benchmarks/cloze_table.py fine-tuned           all of MiniLM trained, from the head that `frozen` trains
-    … --kinds noun verb --folds 0 1 --seeds 0 --minutes 8       a part of it; it stops before a run that would outlast the minutes
+    … --kinds noun verb --folds 0 1 --seeds 0 --minutes 8       only these; stops before a run that would exceed the minutes
 
-A run that is in the file already is not repeated, so the command goes on where it was stopped. A row holds the right answers
-by story. `words + ranker` and `fine-tuned + ranker` come with the reader's own row: a ranker that learnt from the training
-tales alone, and two weights, the reader's and the ranker's, from the tales that choose. A guesser learns no question, so one a
-fold answers all three kinds; its ranker (`+ clues and neighbours`) sees the neighbours, too. How the ranker sees its clues
-(`ranked`) is the best of five ways by test figures, which favours the ranker. The head on frozen states was made smaller on
-the validation tales of folds 0 and 2, after a larger one had scored 0.303 on test tales.
+A run that is already in the file is not repeated, so the command resumes where it stopped. A row counts the right answers
+by story. `words + ranker` and `fine-tuned + ranker` come with the reader's own row: the ranker learnt from the training
+tales alone, and the two weights, the reader's and the ranker's, from the validation tales. A guesser is not trained on
+questions, so one per fold answers all three kinds; its ranker (`+ clues and neighbours`) sees the neighbours, too. How the
+ranker sees its clues (`ranked`) is the best of five ways by test results, which favours the ranker. The head on frozen
+states was made smaller on the validation tales of folds 0 and 2, after a larger one had scored 0.303 on test tales.
 """
 
 import argparse
@@ -60,20 +60,20 @@ SINGLE = {"most frequent": "count", "sliding window": "window", "bag similarity"
 
 
 def ranked(table: np.ndarray) -> np.ndarray:
-    """(n, 10, 8) clues as the regression sees them: logarithms, and these beside the other candidates' mean."""
+    """(n, 10, 8) clues as the regression sees them: logarithms, and these minus the mean over the candidates."""
     logs = np.log1p(table)
     return np.concatenate([logs, logs - logs.mean(1, keepdims=True)], 2)
 
 
 @functools.cache
 def silent_tales(fold: int) -> set[int]:
-    """The tales that choose or test."""
+    """The validation and test tales."""
     return {question.story for part in load_cloze("noun").fold(fold)[1:] for question in part.questions}
 
 
 @functools.cache
 def heard(story: int) -> collections.Counter:
-    """How often each word, and each pair of words side by side, stands in a tale; () is a sentence's border."""
+    """How often each word, and each pair of adjacent words, occurs in a tale; () is a sentence boundary."""
     found = collections.Counter()
     for sentence in load_tales()[story].sentences:
         words = [(), *(word.lower() for word in sentence), ()]
@@ -84,7 +84,7 @@ def heard(story: int) -> collections.Counter:
 
 @functools.cache
 def counted(fold: int) -> collections.Counter:
-    """`heard` of all tales that teach, together."""
+    """`heard` summed over all training tales."""
     found = collections.Counter()
     for story in set(range(len(load_tales()))) - silent_tales(fold):
         found.update(heard(story))
@@ -92,22 +92,22 @@ def counted(fold: int) -> collections.Counter:
 
 
 def neighbours(question, fold: int) -> np.ndarray:
-    """(10, 3): logarithms of how common a candidate is, and how often it stood after the left neighbour, before the right.
+    """(10, 3): logarithms of how common a candidate is, and how often it came after the left neighbour and before the right.
 
-    The tale that asks is not counted: what a ranker learns from is then like what it will meet.
+    The question's own tale is not counted, so that what a ranker learns from is like what it will meet.
     """
     words, at, seen = [(), *(word.lower() for word in question.query), ()], question.blank + 1, counted(fold)
     own = heard(question.story) if question.story not in silent_tales(fold) else {}
     found = np.zeros((10, 3))
     for k, word in enumerate(question.candidates):
         found[k] = [seen[it] - own.get(it, 0) for it in (word, (words[at - 1], word), (word, words[at + 1]))]
-    found[:, 1:] += 5e-4 * (found[:, :1] + 1)  # never seen is not impossible; the figure was not tuned
+    found[:, 1:] += 5e-4 * (found[:, :1] + 1)  # never seen is not impossible; the constant was not tuned
     found[:, 0] += 1
     return np.log(found)
 
 
 def beside(questions, fold: int | None) -> np.ndarray:
-    """What the ranker sees, (n, 10, 16): the clues; with a fold (n, 10, 22), the neighbours as well."""
+    """What the ranker sees, (n, 10, 16): the clues; with a fold, (n, 10, 22), the neighbours as well."""
     table = ranked(np.stack([clues(question) for question in questions]))
     if fold is None:
         return table
@@ -116,7 +116,7 @@ def beside(questions, fold: int | None) -> np.ndarray:
 
 
 def by_neighbours(kind: str, fold: int) -> dict:
-    """Right answers (n,) of the pairs alone, P(left | word) P(right | word) P(word), and of a ranker on clues and neighbours."""
+    """Which answers are right (n,): by pairs, P(left | word) P(right | word) P(word), and by a ranker on clues and neighbours."""
     train, val, test = load_cloze(kind).fold(fold)
     heard = np.stack([neighbours(question, fold) for question in test.questions])
     scores = {"neighbours": heard[..., 1] + heard[..., 2] - heard[..., 0]}
@@ -125,7 +125,7 @@ def by_neighbours(kind: str, fold: int) -> dict:
 
 
 def baselines(kind: str, fold: int, seed: int) -> dict:
-    """Right answers (n,) of each baseline on the fold's test stories; ties are drawn by the seed."""
+    """Which answers of each baseline are right (n,) on the fold's test stories; the seed breaks ties."""
     train, val, test = load_cloze(kind).fold(fold)
     new = np.stack([clues(question) for question in test.questions])
     scores = {name: new[..., CLUES.index(clue)] for name, clue in SINGLE.items()}
@@ -135,7 +135,7 @@ def baselines(kind: str, fold: int, seed: int) -> dict:
 
 
 def rank(learn, *asked, fold: int | None = None) -> list[np.ndarray]:
-    """Scores (n, 10) of the candidates of each part of `asked`, by a regression on what `beside` tells of the questions `learn`."""
+    """Scores (n, 10) of the candidates of each part of `asked`, by a regression on `beside` of the questions `learn`."""
     return weigh(
         beside(learn, fold), np.array([question.label for question in learn]), *(beside(x, fold) for x in asked)
     )
@@ -149,7 +149,7 @@ def weigh(table: np.ndarray, labels: np.ndarray, *asked: np.ndarray) -> list[np.
 
 
 def beside_ranker(parts, val: torch.Tensor, test: torch.Tensor, fold: int | None = None) -> np.ndarray:
-    """Right answers (n,) of a reader and a ranker together, weighed on the tales that choose: neither has learnt from those."""
+    """Which answers of reader plus ranker are right (n,), weighted on the validation tales: neither learnt from those."""
     ranks = rank(*(part.questions for part in parts), fold=fold)
     both = [np.stack([r, x.log_softmax(1).numpy()], 2) for r, x in zip(ranks, (val, test), strict=True)]
     return weigh(both[0], parts[1].labels, both[1])[0].argmax(1) == parts[2].labels
@@ -164,7 +164,7 @@ def words(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
 
 
 def frozen(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
-    """A head on states that were kept."""
+    """A head on cached states."""
     encode = kept_states(kind, hardware).__getitem__
     torch.manual_seed(seed)
     return fitted(small_head(), encode, load_cloze(kind).fold(fold), SETTINGS["frozen"], seed, hardware)
@@ -188,7 +188,7 @@ def frozen_and_clues(kind: str, fold: int, seed: int, hardware) -> tuple[dict, d
 
 
 class HeadAndClues(torch.nn.Module):
-    """AttentionSum plus one weight for each column of clues, at first 0."""
+    """AttentionSum plus one weight for each column of clues, initially 0."""
 
     def __init__(self):
         super().__init__()
@@ -201,12 +201,12 @@ class HeadAndClues(torch.nn.Module):
 
 
 def small_head() -> AttentionSum:
-    """Few numbers to learn from a thousand questions."""
+    """A head with few weights to learn from a thousand questions."""
     return AttentionSum(384, inner=32, dropout=0.5)
 
 
 def guesser(kind: str, fold: int, seed: int, hardware, name: str = "guesser") -> tuple[dict, dict]:
-    """All of MiniLM trained on the words of the tales that teach, no question among them; what it says of the ten offered."""
+    """All of MiniLM trained on the words of the training tales, without any question; its logits for the ten candidates."""
     val, test = load_cloze(kind).fold(fold)[1:]
     teaching = [tale for story, tale in enumerate(load_tales()) if story not in silent_tales(fold)]
     torch.manual_seed(seed)
@@ -227,7 +227,7 @@ def guesser(kind: str, fold: int, seed: int, hardware, name: str = "guesser") ->
 
 
 def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
-    """Head first on kept states, then all layers; each epoch is kept in runs/, so a stopped run goes on."""
+    """Head first, on cached states, then all layers; each epoch is kept in runs/, so a stopped run can resume."""
     parts = load_cloze(kind).fold(fold)
     torch.manual_seed(seed)
     reader = PieceReader(minilm())
@@ -239,13 +239,13 @@ def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
 
 
 def quicker(encoder, hardware):
-    """bf16 where it pays."""
+    """bf16 where it is faster."""
     ids = torch.ones(16, 128, dtype=torch.int64)
     return for_extraction(hardware, "MiniLM 128 pieces", lambda: encoder(input_ids=ids))
 
 
 def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, groups=None) -> tuple[dict, dict]:
-    """Train on the first part, choose the epoch on the second, answer both others: logits (n, 10), validation's figures."""
+    """Train on the first part, choose the epoch on the second: logits (n, 10) for val and test, and validation results."""
     plan = {key: value for key, value in settings.items() if key != "batch_size"}
     train, val, test = (
         ClozeBatches(part, encode, batch_size=settings["batch_size"], shuffle=part.role == "train", seed=seed)
@@ -259,12 +259,12 @@ def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, grou
 
 
 def minilm():
-    """The encoder alone."""
+    """MiniLM's encoder alone."""
     return AutoModel.from_pretrained(path_of("minilm"), add_pooling_layer=False)
 
 
 def kept_states(kind: str, hardware, piece: int = 172) -> dict:
-    """What frozen MiniLM says at each place, by question; computed once, in pieces that are kept in data/cache."""
+    """Frozen MiniLM's states at each position, by question; computed once, in pieces that are kept in data/cache."""
     whole, found = load_cloze(kind), []
     for start in range(0, len(whole), piece):
         part = whole.subset(range(start, min(start + piece, len(whole))))
@@ -293,7 +293,7 @@ def figures(kind: str, fold: int, right: np.ndarray) -> dict:
 
 
 def main() -> None:
-    """Run what is missing; the file is written after every run."""
+    """Run whatever is missing; the file is written after every run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["baselines", "neighbours", *SETTINGS, "states"])
     parser.add_argument("--kinds", nargs="+", default=KINDS)
@@ -334,12 +334,12 @@ def main() -> None:
 
 
 def kept() -> list[dict]:
-    """The rows that the file holds now."""
+    """The rows that the file contains now."""
     return json.loads(PATH.read_text("utf-8"))["rows"] if PATH.exists() else []
 
 
 def add(rows: list[dict], seconds: float) -> None:
-    """Put these rows behind those that the file holds now: several commands may run at a time."""
+    """Append these rows to those in the file now: several commands may run at the same time."""
     folder = os.open(PATH.parent, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:

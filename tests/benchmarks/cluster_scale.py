@@ -1,13 +1,13 @@
-"""How clustering grows with the number of rows: 10^3 to 10^6 rows of 384 float32 columns, 20 clusters, one start.
+"""How the cost of clustering grows with the number of rows: 10^3 to 10^6, of 384 float32 columns; 20 clusters, one start.
 
-    python tests/benchmarks/cluster_scale.py            all rows of the table that are not there yet
+    python tests/benchmarks/cluster_scale.py            all rows missing from the table
     PYTHONPATH=FOLDER python tests/benchmarks/cluster_scale.py     with faiss installed in FOLDER
 
-Each figure comes from a process of its own: its CPU seconds and wall seconds (the least of several), its peak memory with
-the data (1.5 GB at a million rows) and all imports, and the inertia it ended with. Ours and scikit-learn's own call do the
-same work in turn, in one process, so that a busy machine hits both: `overhead` is the ratio of their least CPU seconds.
-The mixture is full, on 50 columns of a PCA (timed with it); ours is fitted on 100,000 rows where there are more.
-faiss trains on 256 points a centroid unless told otherwise: both are measured, 25 steps each (its default), one start.
+Each measurement has its own process: its CPU seconds and wall seconds (the least of several), its peak memory including
+the data (1.5 GB at a million rows) and all imports, and the final inertia. Ours and scikit-learn's own call also do the same
+work in turn, in one process, so that a busy machine affects both: `overhead` is the ratio of their least CPU seconds less 1.
+The mixture has full covariances, on 50 columns of a PCA (timed with it), and is fitted on 100,000 rows if there are more.
+faiss trains on 256 points per centroid unless told otherwise: both are measured, 25 steps each (its default), one start.
 """
 
 import datetime
@@ -30,7 +30,7 @@ METHODS = ("kmeans", "minibatch", "gmm")
 
 
 def data(n: int) -> np.ndarray:
-    """Rows around 20 centres that overlap a little, written in pieces so that no second copy is ever held."""
+    """Rows around 20 centres that overlap a little, written in pieces so that there is never a second copy in memory."""
     draw = np.random.default_rng(0)
     centres = draw.normal(size=(K, WIDTH)).astype(np.float32)
     rows = np.empty((n, WIDTH), np.float32)
@@ -52,7 +52,7 @@ def ours(rows: np.ndarray, method: str) -> tuple:
 
 
 def direct(rows: np.ndarray, method: str, sample: int = 100_000) -> tuple:
-    """The same by scikit-learn's own calls, as someone would write them who knows what ours does."""
+    """The same by scikit-learn's own calls, as written by someone who knows what ours does."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
@@ -89,7 +89,7 @@ RUNS = {
 
 
 def peak_mb() -> int:
-    """The most memory this process has held. Linux's own count: getrusage would begin with what the parent held."""
+    """This process's peak memory, in MB. Linux's own count: getrusage would start from what the parent process used."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) // 1024
@@ -99,7 +99,7 @@ def peak_mb() -> int:
 def child(names: list[str], method: str, n: int) -> None:
     """Time the runs of `names` in turn and print one line of JSON."""
     best, last = {}, {}
-    RUNS[names[0]](data(800), method)  # imports and thread pools are not what is measured
+    RUNS[names[0]](data(800), method)  # imports and thread pools should not be timed
     imports = peak_mb()
     rows = data(n)
     for _ in range(REPEATS[n] if len(names) > 1 else max(1, REPEATS[n] // 2)):
@@ -121,7 +121,7 @@ def child(names: list[str], method: str, n: int) -> None:
 
 
 def plan() -> list[tuple[str, str, int]]:
-    """(who, method, rows) of the table, the cheap ones first."""
+    """(who, method, rows) for the whole table, the cheap ones first."""
     with_faiss = ["faiss", "faiss, all rows"] if importlib.util.find_spec("faiss") else []
     found = []
     for n in ROWS:
@@ -131,7 +131,7 @@ def plan() -> list[tuple[str, str, int]]:
 
 
 def exponents(rows: list[dict]) -> dict[str, float]:
-    """The slope of log CPU seconds over log rows, from 10^4 rows on, where the fixed costs no longer show."""
+    """The slope of log CPU seconds over log rows, from 10^4 rows on, where fixed costs no longer matter."""
     found = {}
     for who, method in dict.fromkeys((row["who"], row["method"]) for row in rows if row["who"] != "both"):
         line = [row for row in rows if (row["who"], row["method"]) == (who, method) and row["rows"] >= 10_000]
@@ -142,7 +142,7 @@ def exponents(rows: list[dict]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run what is missing; the file is written after every run."""
+    """Run whatever is missing; the file is written after every run."""
     from tl_helpers.device import pick_device
     from tl_helpers.sources import root, write_atomically
 

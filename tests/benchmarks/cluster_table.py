@@ -1,13 +1,13 @@
-"""Clusters against labels they never saw, over seeds, and what clusters save in labels; kept in data/results.
+"""Compare clusters with labels they never saw, over seeds, and measure how many labels they save; kept in data/results.
 
-    python tests/benchmarks/cluster_table.py table     five sets, raw, random and transferred features, K-means and mixtures
-    python tests/benchmarks/cluster_table.py k         what four criteria say of k on the transferred features
-    python tests/benchmarks/cluster_table.py labels    which images to label: by lot, one a cluster, where a probe doubts
+    python tests/benchmarks/cluster_table.py table     five sets; raw, random and transferred features; K-means and mixtures
+    python tests/benchmarks/cluster_table.py k         what four criteria say about k on the transferred features
+    python tests/benchmarks/cluster_table.py labels    which to label: at random, one a cluster, where a probe is unsure
 
-Every part of a set and kind of features is fitted for seeds 0 to 4 (four starts each). Of texts each seed draws its own
-2,000 of the 2,500 documents that features were made of (seed 0), so its spread has the draw in it. k is the number of classes:
-the one thing told to the methods. Nothing was tuned on these figures but what `prepare` does by default (rows of length 1,
-a PCA of 50 columns), which an earlier look at emoji and texts had settled. What is in the file already is not repeated.
+Every set and kind of features is fitted with seeds 0 to 4 (four starts each). For texts, each seed draws its own 2,000 of
+the 2,500 documents that features were computed for (seed 0), so the spread includes the draw. k is the number of classes:
+the one thing the methods are told. Nothing was tuned on these results except the defaults of `prepare` (rows of length 1,
+a PCA of 50 columns), chosen after an earlier look at emoji and texts. What is already in the file is not repeated.
 """
 
 import datetime
@@ -61,7 +61,7 @@ def backbone(trained: bool):
 
 @cache
 def images(name: str) -> tuple:
-    """The set, its truths, and a function a kind of features."""
+    """The set, its true labels, and a function for each kind of features."""
     found = tl.data.load(name)
     size, small = {"emoji-google": (128, 16), "elpv": (128, 32), "digits": (64, 8)}[name]
     truths = {"class": found.labels.numpy()}
@@ -107,7 +107,7 @@ def texts(name: str) -> tuple:
 
 
 def rows_of_a_set(name: str, load: Callable, write: Callable[[list[dict]], None], rows: list[dict]) -> None:
-    """Every truth, kind of features, method and seed that is missing."""
+    """Compute what is missing: every truth, kind of features, method and seed."""
     _, truths, kinds = load(name)
     if name == "digits":
         kinds = kinds | {"standardised pixels": kinds["pixels"]}
@@ -131,7 +131,7 @@ def rows_of_a_set(name: str, load: Callable, write: Callable[[list[dict]], None]
                 labels, start = labels[chosen], time.process_time()
                 k = len(np.unique(labels))
                 if k > 30 and method != "kmeans":
-                    continue  # 50 clusters of 17 emoji: no covariance can be learnt from that
+                    continue  # 50 clusters of 17 emoji: too few to learn a covariance from
                 found = fit(points, k, method.split()[0], seed=seed, **more)
                 row = {
                     "set": name,
@@ -153,14 +153,14 @@ def rows_of_a_set(name: str, load: Callable, write: Callable[[list[dict]], None]
 def choose(
     points: np.ndarray, labels: torch.Tensor, features: torch.Tensor, way: str, budget: int, seed: int
 ) -> list[int]:
-    """The numbers of the `budget` training images to be labelled. Labels are looked at only where they were asked for."""
+    """Indices of the `budget` training images to be labelled. Only labels that have been asked for are looked at."""
     if way == "by lot":
         return np.random.default_rng(seed).permutation(len(points))[:budget].tolist()
     if way == "one a cluster":
         found = fit(points, budget, seed=seed, restarts=2)
         return [int(found.nearest(c, 1)[0]) for c in range(found.k)]
     known = choose(points, labels, features, "one a cluster" if way.startswith("clusters") else "by lot", 12, seed)
-    while len(known) < budget:  # a dozen more each time, where the probe's first two guesses are closest
+    while len(known) < budget:  # a dozen more each time, where the probe's top two guesses are closest
         head = tl.probe((features[known], labels[known]), classes=int(labels.max()) + 1)
         with torch.inference_mode():
             two = head(features).softmax(1).topk(2).values
@@ -171,7 +171,7 @@ def choose(
 
 
 def label_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
-    """Emoji, ten splits: accuracy on the held-out 207 with so many labels chosen in each way."""
+    """Emoji, ten splits: accuracy on the held-out 207 for each number of labels and each way of choosing them."""
     ways = ("by lot", "one a cluster", "one a cluster, spread", "doubt", "clusters, then doubt")
     whole = tl.data.load("emoji-google")
     place = {name: i for i, name in enumerate(whole.names)}
@@ -187,7 +187,7 @@ def label_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
             for way in ways:
                 if (
                     way == "one a cluster, spread"
-                ):  # each label is given to the third of its cluster nearest to the centre
+                ):  # each label is shared with the third of its cluster nearest the centre
                     found = fit(points, budget, seed=split, restarts=2)
                     near = [found.nearest(c, max(1, int(found.sizes[c]) // 3)) for c in range(found.k)]
                     chosen = np.concatenate(near).tolist()
@@ -208,7 +208,7 @@ def label_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
 
 
 def k_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
-    """Every criterion's curve on every set; of BIC one a form of covariance, on two draws of 1,000 rows, else three."""
+    """Every criterion's curve on every set, on three draws of 1,000 rows; BIC on two, a curve per form of covariance."""
     for name, (load, kind) in {
         "emoji-google": (images, "ImageNet network"),
         "20newsgroups": (texts, "MiniLM"),
@@ -234,7 +234,7 @@ def k_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
 
 
 def main(name: str) -> None:
-    """Run what is missing of a part; the file is written as it goes."""
+    """Run whatever is missing from a part; the file is written along the way."""
     path = root() / "data" / "results" / f"cluster_{name}.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 

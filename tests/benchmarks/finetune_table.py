@@ -1,12 +1,12 @@
-"""An ablation of fine-tuning on emoji: LP-FT, and one thing changed at a time; Google learnt, both artists' new emoji tested.
+"""Ablate fine-tuning on emoji: LP-FT and single changes to it; trained on Google's, tested on new ones by both artists.
 
     python tests/benchmarks/finetune_table.py [--splits 0 1 2]
 
-Every run is a row of data/results/finetune.json, written when it ends; a row that is there is not computed again. All
-variants of a split come before the next split, so that what is there can always be compared within a split. Nothing was
-tuned for this table: rate, decay and augmentation are those of `recipes_table.py`, whose table has more pixels and epochs.
-The adapters have a rate of their own, four times as high, since they begin as zero; gradual unfreezing opens two stages
-an epoch, from the top, under the same one-cycle.
+Every run is a row of data/results/finetune.json, written when it ends; a row that is already there is not computed again.
+All variants of a split come before the next split, so that rows can always be compared within a split. Nothing was tuned
+for this table: rate, decay and augmentation are those of `recipes_table.py`, whose runs use more pixels and epochs. The
+adapters have their own rate, four times as high, since they start at zero; gradual unfreezing opens two stages an epoch,
+from the top, under the same one-cycle schedule.
 """
 
 import argparse
@@ -41,7 +41,7 @@ VARIANTS = {
 
 
 class Opening:
-    """Batches that open two more stages of a model whenever an epoch begins, from the top; batch norm stays frozen."""
+    """Batches that unfreeze two more stages of a model, from the top, as each epoch starts; batch norm stays frozen."""
 
     def __init__(self, batches, model):
         self.batches, self.model, self.role = batches, model, getattr(batches, "role", None)
@@ -60,7 +60,7 @@ class Opening:
 
 
 def train(model, data, seed: int, how: dict) -> dict:
-    """Train in place and return the figures on validation. What `transfer` can do it does; the rest is done here."""
+    """Train in place and return the validation results. `transfer` does what it can; the rest is done here."""
     own = {"batch_norm", "lora", "gradual"} & set(how)
     if not own:
         return tl.transfer(model, data, seed=seed, **how).val
@@ -75,7 +75,7 @@ def train(model, data, seed: int, how: dict) -> dict:
         freeze_batch_norm(model.backbone)
     batches = learning_batches(model, data.train, how["augment"], batch_size=32, seed=seed, **common)
     looks = looking_batches(model, data.val, batch_size=64, **common)
-    groups = parameter_groups(model, how["lr"], how["rate_decay"])  # while all of it is open
+    groups = parameter_groups(model, how["lr"], how["rate_decay"])  # while everything is still unfrozen
     if "gradual" in how:
         freeze(model.backbone)
         batches = Opening(batches, model)
@@ -84,7 +84,7 @@ def train(model, data, seed: int, how: dict) -> dict:
 
 
 def one(variant: str, split: int) -> dict:
-    """One run: the figures on validation and on the held-out emoji by both artists."""
+    """One run: the results on validation and on the held-out emoji by both artists."""
     google, twitter = (tl.data.load(name, split_seed=split) for name in ("emoji-google", "emoji-twitter"))
     tl.seed_everything(split)
     model = tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(len(google.classes)))

@@ -1,14 +1,14 @@
-"""Notebook 05's tables: what pretraining on drawn characters, or without labels, is worth. Every run is a row.
+"""Notebook 05's tables: the value of pretraining on drawn characters, or without labels. Every run is a row.
 
     python tests/benchmarks/pretrain_table.py            all parts: methods, layers, sources, size, simclr,
                                                          patience (ten times the steps)
     python tests/benchmarks/pretrain_table.py methods    one part
     python tests/benchmarks/pretrain_table.py --minutes 8
 
-A run that is in data/results/pretrain.json already is not repeated, so the command goes on where it was stopped. The
-functions are those that stand in the notebook's cells. Each seed draws a source, a split, the few labels and the weights
-anew. Rates were looked at on validation digits of split 0 with the CNN (and, from scratch, the others); steps were cut to
-fit the time; nothing was chosen on test (gentle views were first tried on the validation emoji of split 0).
+A run that is already in data/results/pretrain.json is not repeated, so the command resumes where it stopped. The functions
+are those defined in the notebook's cells. Each seed draws a new source, split, few labels and weights. Rates were compared
+on validation digits of split 0 with the CNN (and, from scratch, the others); steps were cut to fit the time; nothing was
+chosen on test data (gentle views were first tried on the validation emoji of split 0).
 """
 
 import argparse
@@ -76,7 +76,7 @@ nb = cells()
 
 @cache
 def pretrained(kind: str, seed: int, source: str = "digits as they were inked", n: int = 4096):
-    """A network taught on `n` drawn characters: always about as many steps, however many pictures."""
+    """A network trained on `n` drawn characters, for about the same number of steps whatever `n` is."""
     base = source if source in PLAIN else "digits as they were inked"
     drawn = drawn_characters(n, seed=seed + 100, **PLAIN[base])
     drawn = nb.spoil(drawn, source) if source in SPOILT else drawn
@@ -88,7 +88,7 @@ def pretrained(kind: str, seed: int, source: str = "digits as they were inked", 
 
 
 def moved(model, labels: int, seed: int) -> float:
-    """Accuracy on test digits after `labels` a class; a head for other classes is replaced by a probe on those few."""
+    """Accuracy on test digits after `labels` examples a class; a head for other classes is replaced by a probe on those."""
     data = tl.data.load("digits", split_seed=seed)
     if labels:
         few = data.train.few(labels, seed)
@@ -136,7 +136,7 @@ def sources(source: str, labels: int, seed: int) -> float | None:
 
 @cache
 def contrasted(seed: int, views: str):
-    """A network that SimCLR taught on the training part of both artists' drawings; views "none": untrained."""
+    """A network trained by SimCLR on the training part of both artists' drawings; with views "none", untrained."""
     tl.seed_everything(seed)
     backbone = tl.load_backbone("small_cnn", weights=None)
     if views != "none":
@@ -176,7 +176,7 @@ def plan() -> list[tuple]:
 
 
 def main() -> None:
-    """Run what is missing; the file is written after every run."""
+    """Run whatever is missing; the file is written after every run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--minutes", type=float, default=1e9)

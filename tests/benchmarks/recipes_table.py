@@ -1,19 +1,19 @@
-"""Measure whole recipes over splits or seeds and keep every run in data/results, one row each.
+"""Measure whole recipes over splits or seeds, and keep every run as a row in data/results.
 
-    python tests/benchmarks/recipes_table.py emoji      five splits: probe, LP-FT, fine-tuning, from scratch; Google's
-                                                        drawings learnt, or those of both artists; the same held-out emoji
-                                                        tested as Google and as Twitter drew them
+    python tests/benchmarks/recipes_table.py emoji      five splits: probe, LP-FT, fine-tuning, from scratch; trained on
+                                                        Google's drawings or both artists'; tested on the same
+                                                        held-out emoji as drawn by Google and by Twitter
     python tests/benchmarks/recipes_table.py elpv       three seeds: probe, LP-FT and the upper stages by the paper's protocol;
-                                                        six by blocks
+                                                        six seeds for the splits by blocks
 
-A run that is in the file already is not repeated, so the command goes on where it was stopped. Rate, decay and epochs of
-LP-FT on emoji were compared on splits 10 to 12, whose test emoji stand in other splits' training: the choice between them
-is coarse, the differences within the noise of one split. A first table (6 epochs, 1e-3, decay 0.7: 0.705 and 0.586) had
-been seen before. Fine-tuning takes LP-FT's settings as they are: it was added since an ablation at 96 px
-(`finetune_table.py`, splits 0 to 2, the same emoji) had it ahead, which a fourth split took back. Scratch was tuned when its
-untuned row had been seen on test (FROM_SCRATCH below says how).
-Keeping the last weights was decided after test figures of splits 0 to 2 had been seen, as was the probe's floor after
-ELPV's seed 0.
+A run that is already in the file is not repeated, so the command resumes where it stopped. Rate, decay and epochs of LP-FT
+on emoji were compared on splits 10 to 12, whose test emoji are training emoji in other splits: the choice is coarse, and
+the differences are within the noise of one split. A first table (6 epochs, 1e-3, decay 0.7: 0.705 and 0.586) had been seen
+before that. Fine-tuning uses LP-FT's settings unchanged: it was added because it was ahead in an ablation at 96 px
+(`finetune_table.py`, splits 0 to 2, the same emoji), a lead that vanished with a fourth split. Scratch was tuned after its
+untuned row had been seen on test (see FROM_SCRATCH below).
+The decision to keep the last weights came after test results of splits 0 to 2 had been seen, and the one on the probe's
+floor after ELPV's seed 0.
 """
 
 import dataclasses
@@ -32,19 +32,19 @@ import tl_helpers as tl
 from tl_helpers.data.splits import Split
 from tl_helpers.sources import root, write_atomically
 
-# LP-FT with the stem and stages 1 to 3 frozen (upper_stages.py), so that more epochs could be afforded; without its crops
-# and contrast, only laid in eight ways, which test-time augmentation looks at too. Nothing of UPPER was tuned. LONGER is the
-# best of four on split 10's validation cells (0.833 and by eight views 0.858, where UPPER had 0.811 and 0.801); batch norm
-# learns and counts the cells' own statistics. It was tried after UPPER's test figures had been seen.
+# LP-FT with the stem and stages 1 to 3 frozen (upper_stages.py), which makes more epochs affordable; without LP-FT's crops
+# and contrast, only turned and mirrored in eight ways, as in test-time augmentation. UPPER was not tuned. LONGER is the best
+# of four on split 10's validation cells (0.833, and 0.858 with eight views; UPPER had 0.811 and 0.801); its batch norm
+# learns and collects the cells' own statistics. It was tried after UPPER's test results had been seen.
 UPPER = {"size": 128, "epochs": 8, "lr": 5e-4, "rate_decay": 0.9, "tta": "square"}
 LONGER = {"size": 128, "epochs": 20, "lr": 1e-3, "rate_decay": 0.9, "batch_norm": True, "tta": "square"}
-# At VGG's own 224 pixels, with rate and batch norm of LONGER, in as many epochs as the time allowed; nothing was tuned.
+# At VGG's own 224 pixels, with LONGER's rate and batch norm, for as many epochs as time allowed; nothing was tuned.
 LARGER = {"size": 224, "epochs": 12, "lr": 1e-3, "rate_decay": 0.9, "batch_norm": True, "tta": "square"}
 ALL_LAYERS = {"epochs": 12, "size": 128, "augment": "trivial", "lr": 7e-4, "rate_decay": 0.85}
-# The best of nine tries on split 10's 90 validation emoji, which can't tell five points apart: augmentation none, trivial or
-# flip-crop; 30, 60 or (at 96 px) 24 and 120 epochs; peak rates of 7e-4, 2e-3 and 5e-3; all in batches of 16.
+# The best of nine tries on split 10's 90 validation emoji (too few to resolve five points): augmentation none, trivial or
+# flip-crop; 30, 60 or (at 96 px) 24 and 120 epochs; peak rates of 7e-4, 2e-3 and 5e-3; all with batches of 16.
 FROM_SCRATCH = {"epochs": 60, "size": 128, "augment": "flip-crop", "lr": 2e-3, "batch_size": 16}
-SHORT = {"epochs": 4, "size": 128, "lr": 1e-3, "rate_decay": 0.7}  # all layers of a network that looks at solar cells
+SHORT = {"epochs": 4, "size": 128, "lr": 1e-3, "rate_decay": 0.7}  # all layers of a network for solar cells
 PLANS = {
     "emoji": {
         "source": "emoji-google",
@@ -83,7 +83,7 @@ PLANS = {
 
 
 def one_run(plan: dict, recipe: str, seed: int) -> dict:
-    """Train once on the split drawn by `seed`; the figures on val, test and, where there is one, the target's test."""
+    """Train once on the split drawn by `seed`; the results on val, test and, if there is a target, on its test part."""
     settings = {"recipe": recipe, **plan["recipes"][recipe]}
     split, tta, artists = (settings.pop(key, None) for key in ("split", "tta", "artists"))
     data = tl.data.load(plan["source"], split_seed=seed, **({"split": split} if split else {}))
@@ -107,7 +107,7 @@ def one_run(plan: dict, recipe: str, seed: int) -> dict:
 
 
 def pooled(one, other):
-    """The drawings of both artists as one set; an emoji stands on the same side of the split in both."""
+    """The drawings of both artists as one set; an emoji is in the same part of the split for both."""
     assert one.names == other.names and one.split.hash == other.split.hash
     parts = (np.concatenate([part, part + len(one)]) for part in (one.split.train, one.split.val, one.split.test))
     return dataclasses.replace(
@@ -123,7 +123,7 @@ def pooled(one, other):
 
 
 def upper_row(data, seed: int, settings: dict) -> dict:
-    """The same figures of a training of the upper stages alone, which keeps the lower ones' maps."""
+    """The same results from training the upper stages alone, on kept maps of the lower ones."""
     start = time.perf_counter()
     val, look = upper_stages(data, seed, **{key: value for key, value in settings.items() if key != "recipe"})
     row = {"val": val["1"], "val_tta": val["8"], "seconds": round(time.perf_counter() - start, 1)}
@@ -132,17 +132,17 @@ def upper_row(data, seed: int, settings: dict) -> dict:
 
 
 def figures(report) -> dict:
-    """The figures of a report; with two classes the area under the ROC curve too."""
+    """A report's figures, plus the area under the ROC curve if there are two classes."""
     two = report.probabilities.shape[1] == 2
     return report.figures | ({"auc": roc_auc_score(report.labels, report.probabilities[:, 1])} if two else {})
 
 
 def main(name: str) -> None:
-    """Run what is missing of a plan; the file is written after every run."""
+    """Run whatever is missing from a plan; the file is written after every run."""
     plan, path = PLANS[name], root() / "data" / "results" / f"{name}_recipes.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     for recipe in plan["recipes"]:
-        for seed in range(6) if "blocks" in recipe else plan["seeds"]:  # blocks differ more than draws
+        for seed in range(6) if "blocks" in recipe else plan["seeds"]:  # blocks differ more than random splits
             if any(row["recipe"] == recipe and row["seed"] == seed for row in rows):
                 continue
             where = {"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()}

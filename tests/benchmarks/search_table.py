@@ -1,15 +1,15 @@
-"""Measure fusion and search over splits, and keep every run in data/results, one row each.
+"""Measure fusion and search over splits, and keep every run as a row in data/results.
 
-    python tests/benchmarks/search_table.py artists     source alone, target alone, and four ways of using both, by labels
+    python tests/benchmarks/search_table.py artists     source alone, target alone, and three ways of using both, by labels
     python tests/benchmarks/search_table.py adabn       batch norm's statistics: ImageNet's, Google's, Twitter's
     python tests/benchmarks/search_table.py backbones   two networks on emoji and on solar cells, and the cell's type
-    python tests/benchmarks/search_table.py features    every combination against halving, on kept features
+    python tests/benchmarks/search_table.py features    trying every combination compared with halving, on kept features
     python tests/benchmarks/search_table.py finetune    the same on fine-tuning: none, asha, hyperband
-    python tests/benchmarks/search_table.py networks    fine-tuning itself: source, target, both, one after the other
+    python tests/benchmarks/search_table.py networks    fine-tuning itself: on the source, on the target, on one after the other
 
-A run that is in the file already is not repeated, so the command goes on where it was stopped. Nothing here was tuned, but
+A run that is already in the file is not repeated, so the command resumes where it stopped. Nothing here was tuned, but
 halving by four was added after halving by three had been seen to stop at half of the rows and to lose on test. `cpu_seconds` are
-the processor's, which other programs on the machine leave as they are.
+processor time, which other programs on the machine do not change.
 """
 
 import datetime
@@ -38,7 +38,7 @@ GRID = {"svc__C": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0], "svc__gamma": [1e-5, 
 
 
 def late_fusion(first: Tensor, second: Tensor, labels: Tensor) -> float:
-    """How much `first` should count in a weighted mean of two networks' probabilities, chosen on validation rows.
+    """How much weight `first` should have in a mean of two networks' probabilities, chosen on validation rows.
 
     Args:
         first, second: probabilities float32 (n, classes) of the validation rows. labels: int64 (n,).
@@ -51,7 +51,7 @@ def late_fusion(first: Tensor, second: Tensor, labels: Tensor) -> float:
 
 
 def right(head, rows, labels) -> float:
-    """Share of right answers."""
+    """Share of correct predictions."""
     with torch.no_grad():
         return float((head(rows).argmax(1) == labels).float().mean())
 
@@ -79,7 +79,7 @@ def artists(split: int) -> Iterator[dict]:
 
 
 def few_of(labels, among, per_class: int, draw: int):
-    """`per_class` positions of each class out of `among`, or all it has, drawn by `draw`."""
+    """`per_class` positions of each class out of `among` (all, if it has fewer), drawn with the seed `draw`."""
     order = among[torch.randperm(len(among), generator=torch.Generator().manual_seed(draw))]
     return torch.cat([order[labels[order] == label][:per_class] for label in labels.unique()])
 
@@ -158,7 +158,7 @@ def features(split: int) -> Iterator[dict]:
 
 
 def svm():
-    """Standardised features, RBF kernel."""
+    """An SVM with an RBF kernel on standardised features."""
     return make_pipeline(StandardScaler(), SVC())
 
 

@@ -1,12 +1,12 @@
-"""What a source is worth for two targets, like compared with like, kept in data/results/sources.json.
+"""What each source is worth for two targets, compared like with like; kept in data/results/sources.json.
 
     python tests/benchmarks/sources_table.py [minutes]
 
-Four sources: ImageNet and random weights in EfficientNet-Lite0; edges (which began at ImageNet) and random weights in VGG16.
-Features are the mean and the maximum of every stage's maps. Three questions: the kind of new emoji (six splits, tested as
-Google and as Twitter drew them, learnt from Google), the same emoji by the other artist (nearest of 844), defective solar
-cells (1,000 of them, six splits by kind and probability). Logistic regression of strength 0.01 throughout, nothing chosen.
-Features are kept a chunk at a time, so the command goes on where it was stopped, here after so many `minutes`.
+Four sources: ImageNet and random weights in EfficientNet-Lite0; edges (started from ImageNet) and random weights in VGG16.
+Features are the mean and the maximum of every stage's maps. Three questions: the kind of new emoji (six splits, trained on
+Google's drawings, tested on Google's and Twitter's), the same emoji by the other artist (nearest of 844), defective solar
+cells (1,000 of them, six splits by kind and probability). Logistic regression of strength 0.01 throughout; nothing chosen.
+Features are kept chunk by chunk, so the command, which stops itself after `minutes`, resumes where it stopped.
 """
 
 import datetime
@@ -34,7 +34,7 @@ PATH = root() / "data" / "results" / "sources.json"
 
 
 def looked_at(network, images, size: int, until: float) -> torch.Tensor:
-    """Features of every picture, in chunks that are kept; leaves when the time is over."""
+    """Features of every picture, in chunks that are kept; exits when time is up."""
     chunks = []
     for rows in torch.arange(len(images)).split(128):
         if time.monotonic() > until:
@@ -50,7 +50,7 @@ def one_picture(known: torch.Tensor, new: torch.Tensor) -> float:
 
 
 def on_emoji(source: str, network, until: float) -> list[dict]:
-    """Rows of the questions about emoji."""
+    """Rows for the questions about emoji."""
     google, twitter = tl.data.load("emoji-google"), tl.data.load("emoji-twitter")
     known, new = (looked_at(network, images, SIZES["emoji"], until) for images in (google, twitter))
     rows = [{"source": source, "task": "one picture", "split": None, "accuracy": one_picture(known, new)}]
@@ -64,7 +64,7 @@ def on_emoji(source: str, network, until: float) -> list[dict]:
 
 
 def on_cells(source: str, network, until: float) -> list[dict]:
-    """Rows of the question about cells."""
+    """Rows for the question about cells."""
     every = tl.data.load("elpv")
     chosen = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[:CELLS].sort().values
     cells, rows = every.subset(chosen), []
@@ -81,7 +81,7 @@ def on_cells(source: str, network, until: float) -> list[dict]:
 
 
 def main(minutes: float) -> None:
-    """Measure what is missing; the file is written after every source and question."""
+    """Measure whatever is missing; the file is written after every source and question."""
     until = time.monotonic() + 60 * minutes
     rows = json.loads(PATH.read_text(encoding="utf-8"))["rows"] if PATH.exists() else []
     for ask, task in ((on_emoji, "one picture"), (on_cells, "cells")):

@@ -1,10 +1,11 @@
-"""How fast the course trains and extracts, beside the article's listing and beside what the hardware can do at most.
+"""How fast the course trains and extracts features, compared with the article's listing and with the hardware's limit.
 
     python tests/benchmarks/speed.py            about five minutes on two cores; writes data/results/speed.json
-    python tests/benchmarks/speed.py accuracy   time until a validation balanced accuracy of 0.80 on ELPV, half an hour
+    python tests/benchmarks/speed.py accuracy   time to a validation balanced accuracy of 0.80 on ELPV; takes half an hour
 
-All variants run in one process, in turn, round after round, on the same photographs (ELPV, 160 px; the time to accuracy at
-128) and the same network (EfficientNet-Lite0 with ImageNet's weights). A figure is the median over rounds, in images per second; the ratios count.
+All variants run in one process, in turn, round after round, on the same photographs (ELPV, 160 px; 128 px for the
+time to accuracy) and the same network (EfficientNet-Lite0 with ImageNet weights). Each speed is the median over rounds, in
+images per second; what matters is the ratios.
 """
 
 import datetime
@@ -42,7 +43,7 @@ def classifier() -> nn.Module:
 
 
 def limit(images, labels, precision: str, channels_last: bool) -> float:
-    """Forward, backward, step on batches that are tensors already."""
+    """Forward, backward and step, on batches that are already tensors."""
     hardware = replace(CPU, precision=precision, channels_last=channels_last)
     model = hardware.place(classifier()).train()
     optimiser = torch.optim.AdamW(model.parameters(), fused=True)
@@ -76,7 +77,7 @@ def folder_loader(folder: Path, part: str, workers: int, size: int = SIZE):
 
 
 def listing_epoch(model, optimiser, loader) -> None:
-    """The article's loop: fp32, contiguous, one batch after the other."""
+    """The article's loop: fp32, contiguous, one batch after another."""
     model.train()
     for x, y in loader:
         optimiser.zero_grad()
@@ -94,7 +95,7 @@ def listing(folder: Path, workers: int) -> float:
 
 
 def extraction(train, folder: Path, kind: str) -> float:
-    """Features a second: our way without its cache, or a plain loop over files."""
+    """Images per second when extracting features: our way without its cache, or a plain loop over files."""
     backbone = tl.load_backbone("efficientnet_lite0").eval()
     start = time.perf_counter()
     if kind == "ours":
@@ -141,7 +142,7 @@ def speed(folder: Path, elpv) -> dict:
 
 
 def ours_until(elpv, goal: float) -> dict:
-    """Seconds until validation first says `goal` while the upper stages learn on kept maps; making the maps counts."""
+    """Seconds until validation first reaches `goal`, training the upper stages on kept maps; includes computing the maps."""
     how, start = dict(LONGER), time.perf_counter()
     size, model = how.pop("size"), classifier()
     learnt, watched = lower_maps(model.backbone, elpv.train, size), lower_maps(model.backbone, elpv.val, size, ways=1)
@@ -157,7 +158,7 @@ def ours_until(elpv, goal: float) -> dict:
 
 
 def time_to_accuracy(folder: Path, elpv, goal: float = 0.80, patience: float = 6.0) -> dict:
-    """Seconds of training until validation says `goal`: ours, then the listing, for at most `patience` times as long."""
+    """Seconds of training until validation reaches `goal`: ours, then the listing for at most `patience` times as long."""
     tl.seed_everything(0)
     ours = ours_until(elpv, goal)
     print("ours", json.dumps(ours), flush=True)
@@ -181,7 +182,7 @@ def time_to_accuracy(folder: Path, elpv, goal: float = 0.80, patience: float = 6
 
 
 def main(what: str) -> None:
-    """Write the set as folders once, measure, and keep the figures."""
+    """Write the set as folders once, measure, and save the results."""
     elpv = tl.data.load("elpv")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -203,7 +204,7 @@ def main(what: str) -> None:
 
 
 def replace_train(elpv, some):
-    """The set's parts, with `some` for training."""
+    """The set's parts, with `some` as the training part."""
     from types import SimpleNamespace
 
     return SimpleNamespace(train=some, val=elpv.val)

@@ -1,14 +1,14 @@
-"""Where transfer wins on text: accuracy by the number of labels, on R8's standard test set and a part of 20 Newsgroups'.
+"""Where transfer wins on text: accuracy by number of labels, on R8's standard test set and a part of 20 Newsgroups'.
 
     python tests/benchmarks/text_labels.py curve     TF-IDF and a probe on frozen MiniLM, 1 … all labels a class, five draws
     python tests/benchmarks/text_labels.py lm        language models of 20NG's training text, and one of R52's (20 minutes)
     python tests/benchmarks/text_labels.py starts    one GRU, ten labels a class: random, word vectors, language model
     python tests/benchmarks/text_labels.py minilm    MiniLM frozen, fine-tuned in three ways, contrastive; ten labels a class
 
-Each writes data/results/text_<plan>.json after each run and leaves out what is there, so it goes on where it was stopped;
-`--minutes` stops it before a run that it has no time for. Few labels are drawn from the training part (85 %), draw by draw the
-same for every method. Settings were chosen on validation with ten labels of draw 99, which is in no table; the test set was not
-looked at for that. With all labels validation chooses the strength of a probe or an SVM, and five draws are five splits.
+Each writes data/results/text_<plan>.json after each run and skips what is already there, so it resumes where it stopped;
+`--minutes` stops it after the first run that ends later than that. Few labels are drawn from the training part (85 %); each draw
+is the same for all methods. Settings were chosen on validation with ten labels of draw 99, which is in no table; the test set
+was not used for that. With all labels, validation chooses the strength of a probe or an SVM, and five draws are five splits.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from tl_helpers.sources import cache_dir, root, write_atomically
 SETS, DRAWS, TUNING = ("reuters-r8", "20newsgroups"), range(5), 99
 LABELS = (1, 2, 5, 10, 20, 40, 80, 160, None)
 MAX_TOKENS = 128
-EVERY = {"reuters-r8": 1, "20newsgroups": 3}  # of the test set each so-manieth document is read, for want of time
+EVERY = {"reuters-r8": 1, "20newsgroups": 3}  # every n-th document of the test set is read, to save time
 
 
 def load(name: str, split: int = 0):
@@ -65,7 +65,7 @@ def look(model, texts, tokenizer, hardware) -> torch.Tensor:
 
 
 def clean(data) -> torch.Tensor:
-    """Which test documents begin unlike every document of train and val."""
+    """Which test documents do not begin like any document of train or val."""
     known = data.subset(torch.cat([torch.as_tensor(data.split.train), torch.as_tensor(data.split.val)]))
     return ~text.near_duplicates(data.test, known)
 
@@ -78,7 +78,7 @@ def part_of(train, labels: int | None, draw: int):
 
 
 def tfidf(few, val, test, strengths) -> tuple[torch.Tensor, float]:
-    """Logits of test by the strength that is best on val (or the only one): words and pairs of words, linear SVM."""
+    """Test logits of a linear SVM on words and pairs of words, with the strength that is best on val (or the only one)."""
     vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
     rows, found = vectoriser.fit_transform(few.texts), []
     for strength in strengths:
@@ -95,7 +95,7 @@ def tfidf(few, val, test, strengths) -> tuple[torch.Tensor, float]:
 def minilm_features(data, known: int | None) -> torch.Tensor:
     """Frozen MiniLM's features (n, 384), float32, computed once, five hundred documents at a time.
 
-    known: labels a class up to which they are needed; of documents that no draw of so few takes there are none (nan).
+    known: the most labels a class that will be drawn (None: all); documents that are not needed for these get nan.
     """
     encoder = load_text_encoder("minilm")
     parts = {part: torch.as_tensor(getattr(data.split, part)) for part in ("train", "val", "test")}
@@ -114,7 +114,7 @@ def minilm_features(data, known: int | None) -> torch.Tensor:
 
 
 def strength_of(method: str, whole, known) -> float:
-    """The strength that is best on every other document of val, with ten labels of the draw for tuning."""
+    """The strength that is best on every second document of val, with ten labels a class from the draw for tuning."""
     few, val = whole.train.few(10, TUNING), whole.val.subset(range(0, len(whole.val), 2))
     if method == "tfidf":
         return tfidf(few, val, val, (0.1, 1.0, 10.0))[1]
@@ -144,7 +144,7 @@ def curve(rows: list[dict]) -> Iterator[dict]:
         chosen = strength_of(method, whole, known) if some[-1] else None
         for labels, draw in todo:
             start = time.perf_counter()
-            data = whole if labels else load(name, draw)  # a draw of all labels is another cut of train and val
+            data = whole if labels else load(name, draw)  # all labels: each draw splits train and val anew
             few, test = part_of(data.train, labels, draw), data.test.subset(range(0, len(data.test), every))
             if method == "tfidf":
                 logits, strength = tfidf(few, data.val, test, (chosen,) if labels else (0.5, 2.0))
@@ -162,7 +162,7 @@ def curve(rows: list[dict]) -> Iterator[dict]:
 
 
 def _places(whole, few) -> torch.Tensor:
-    """Where the texts of `few` stand in `whole`."""
+    """Positions in `whole` of the texts of `few`."""
     place = {name: i for i, name in enumerate(whole.names)}
     return torch.tensor([place[name] for name in few.names])
 
@@ -173,7 +173,7 @@ def _places(whole, few) -> torch.Tensor:
 LM = {"dim": 128, "vocabulary": 5000, "batch_size": 16, "length": 64, "batches": 150, "epochs": 10, "lr": 8e-3}
 
 
-READ = (  # the network, what it reads, where its word vectors begin
+READ = (  # the network, what it reads, what its word vectors start from
     ("gru", "20newsgroups", "random"),
     ("transformer", "20newsgroups", "random"),
     ("gru", "reuters-r52", "random"),
@@ -190,7 +190,7 @@ def news_tokenizer(news):
 
 
 def counted(news, tokenizer) -> torch.Tensor:
-    """Word vectors of length about one by counting in 20 Newsgroups' training text; random ones have this length on average."""
+    """Word vectors from counts in 20 Newsgroups' training text, of length about one, which random ones have on average."""
     return ppmi_vectors(tokens.encode(news.train.texts, tokenizer, 10**6), LM["vocabulary"], LM["dim"])
 
 
@@ -206,7 +206,7 @@ def learn_to_guess(model, texts, val, tokenizer, rate: float, kept, seed: int = 
 def lm(rows: list[dict]) -> Iterator[dict]:
     news, hardware = load("20newsgroups"), tl.pick_device()
     tokenizer = news_tokenizer(news)
-    for kind, read, begin in READ:  # always the words of 20 Newsgroups, and its validation part to look at
+    for kind, read, begin in READ:  # always with 20 Newsgroups' vocabulary, and validated on its validation part
         if there(rows, kind=kind, text=read, begin=begin):
             continue
         tl.seed_everything(0)
@@ -230,7 +230,7 @@ def lm(rows: list[dict]) -> Iterator[dict]:
         yield row | {"seconds": [round(r["seconds"], 1) for r in done.history]}
 
 
-# --- one network, several beginnings; two recipes and three rates are tried for each
+# --- one network, several starting points; two recipes and three rates are tried for each
 
 
 STARTS = {"epochs": 16, "rates": (3e-3, 1e-2, 3e-2), "recipes": ("all at once", "stage by stage"), "labels": 10}
@@ -245,7 +245,7 @@ def start_from(start: str, news, tokenizer, vectors):
     model = language_model("gru", tokenizer, dim=LM["dim"])
     if start in PRETRAINED:
         model.load_state_dict(files.load(lm_file(*PRETRAINED[start]))[0])
-    if start == "word vectors":  # both as long as the embedding's own, so that the reader sees inputs of the same size
+    if start == "word vectors":  # as long as the embedding's own on average: the reader's inputs keep their size
         model.encoder.embedding.weight.data.copy_(vectors)
     return attach_head(model.encoder, heads.linear(len(news.classes)))
 
@@ -310,7 +310,7 @@ MINILM = {
     "contrast": {"lr": 1e-4},
 }
 EPOCHS = 6
-FEW_EVERY = {"reuters-r8": 2, "20newsgroups": 6}  # with few labels, each so-manieth test document
+FEW_EVERY = {"reuters-r8": 2, "20newsgroups": 6}  # with few labels, every n-th test document
 PLAN = [(name, method, 10, draw) for draw in DRAWS for name in SETS for method in MINILM]
 
 
@@ -321,7 +321,7 @@ def minilm_run(data, test, method: str, labels: int, draw: int, hardware) -> tor
     encoder, common = load_text_encoder("minilm"), {"tokenizer": tokenizer, "max_tokens": MAX_TOKENS}
     model = attach_head(encoder, heads.linear(len(data.classes)))
     if method == "contrast":
-        steps = EPOCHS * len(few) // (2 * len(data.classes))  # each text as often as in fine-tuning
+        steps = EPOCHS * len(few) // (2 * len(data.classes))  # each text is seen as often as in fine-tuning
         contrast(encoder, few, steps=steps, lr=asked["lr"], seed=draw, hardware=hardware)
     if method in ("frozen", "contrast", "lp-ft", "lp-lora"):
         rows = look(encoder, few, tokenizer, hardware)
@@ -372,7 +372,7 @@ PLANS = {"curve": curve, "lm": lm, "starts": starts, "minilm": minilm}
 
 
 def main() -> None:
-    """Run what is missing of a plan; the file is written after every run."""
+    """Run whatever is missing from a plan; the file is written after every run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("plan", choices=PLANS)
     parser.add_argument("--minutes", type=float, default=float("inf"))

@@ -1,12 +1,12 @@
-"""How fast MiniLM is fine-tuned here, beside Hugging Face's Trainer, sentence-transformers and the bare limit.
+"""How fast MiniLM is fine-tuned here, compared with Hugging Face's Trainer, sentence-transformers and the bare limit.
 
     python tests/benchmarks/text_speed.py            documents a second; writes data/results/text_speed.json
 
 All variants run in one process, in turn, round after round, on the same documents of R8 (batch 32, at most 128 word pieces, AdamW,
-a new linear layer for 8 classes). A figure is the median over rounds; the ratios count. At its best each gets what it offers:
-bf16, batches grouped by length, padding to the longest of the batch. The limit is forward, backward and step on tensors that are
-ready, sorted by length. sentence-transformers takes pairs: its loss reads two documents a row, and both are counted. It is not among
-the requirements; without it its rows are left out.
+a new linear layer for 8 classes). Each speed is the median over rounds; what matters is the ratios. At its best, each
+uses what it offers: bf16, batches grouped by length, padding to the longest in the batch. The limit is forward, backward and
+step on tensors that are ready, sorted by length. sentence-transformers takes pairs: its loss reads two documents a row, both
+counted. It is not among the requirements; if it is not installed, its rows are left out.
 """
 
 import datetime
@@ -39,7 +39,7 @@ def classifier() -> nn.Module:
 
 
 def limit(batches, precision: str) -> float:
-    """Forward, backward, step on batches that are tensors already; sorted by length, which no training is."""
+    """Forward, backward and step, on batches that are already tensors, sorted by length (as training batches never are)."""
     hardware = replace(CPU, precision=precision)
     ready, model = list(batches), hardware.place(classifier()).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
@@ -70,7 +70,7 @@ def ours(texts, val, precision: str) -> float:
 
 
 class Rows(torch.utils.data.Dataset):
-    """What Trainer takes: a dict a document."""
+    """What Trainer takes: a dict per document."""
 
     def __init__(self, texts, tokenizer, **how):
         self.coded, self.labels = (
@@ -86,7 +86,7 @@ class Rows(torch.utils.data.Dataset):
 
 
 def trainer(texts, best: bool) -> float:
-    """Trainer as it stands (documents padded to 128, as its tutorials do), or with bf16, grouping and dynamic padding."""
+    """Trainer with its defaults (documents padded to 128, as in tutorials), or with bf16, grouping and dynamic padding."""
     from transformers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
@@ -124,7 +124,7 @@ def trainer(texts, best: bool) -> float:
 
 
 def sentence_transformers(texts, best: bool) -> float:
-    """Its own trainer with the loss of SetFit, half as many pairs as documents; the second of a pair stands further on."""
+    """Its own trainer with SetFit's loss: half as many pairs as documents, the first half paired with the second."""
     import pyarrow
     from datasets import Dataset
     from sentence_transformers import (
@@ -139,7 +139,7 @@ def sentence_transformers(texts, best: bool) -> float:
     half = len(texts) // 2
     same = (texts.labels[:half] == texts.labels[half : 2 * half]).float().tolist()
     columns = {"a": texts.texts[:half], "b": texts.texts[half : 2 * half], "label": same}
-    # a fingerprint of its own: datasets would make one by pickling the table, where dill 0.4 fails on a type of pyarrow
+    # with an explicit fingerprint: datasets would make one by pickling the table, but dill 0.4 fails on a pyarrow type
     pairs = Dataset(pyarrow.table(columns), fingerprint="pairs")
     with tempfile.TemporaryDirectory() as folder:
         given = {

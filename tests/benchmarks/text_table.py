@@ -1,14 +1,14 @@
 """The text table: R8, R52 and 20 Newsgroups, standard splits, whole test sets; every run is a row of data/results/text_table.json.
 
-    python tests/benchmarks/text_table.py tune cnn minilm           rates (and epochs) on R8's validation part, a split of its own
-    python tests/benchmarks/text_table.py reuters-r8 tf-idf cnn     these rows of this set, all their seeds
-    python tests/benchmarks/text_table.py plan                      everything, in turn
+    python tests/benchmarks/text_table.py tune cnn minilm           rates (and epochs) on validation of a separate split of R8
+    python tests/benchmarks/text_table.py reuters-r8 tf-idf cnn     these rows of this set, with all their seeds
+    python tests/benchmarks/text_table.py plan                      counting and the networks from scratch, in turn
     python tests/benchmarks/text_table.py curve                     R8 by labels a class, on validation documents
 
-A run that is in the file is not repeated, so a command goes on where it was stopped. A seed draws the validation part, the
-first weights and the order. Models learn from the training part alone and are chosen on validation; the test set is looked
-at once, by the model chosen. `distinct`: the same without test documents that share their first 20 words with a document
-of the training file. A row of the table is a function (data, seed) -> (settings, validation figures, test predictions);
+A run that is already in the file is not repeated, so a command resumes where it stopped. A seed draws the validation part,
+the initial weights and the order. Models learn from the training part alone and are chosen on validation; the test set is
+used once, by the chosen model. `distinct`: the same without test documents that share their first 20 words with a document
+of the training file. A row of the table is a function (data, seed) -> (settings, validation results, test predictions);
 add yours to ROWS.
 """
 
@@ -44,18 +44,18 @@ UNI_GRU = ("uni-GRU", "uni-GRU, language model")  # the same network twice, ever
 EPOCHS = {"cnn": 8, "gru": 4, "attention": 5, "minilm": 3, **dict.fromkeys(UNI_GRU, 6)}
 OTHER_LENGTHS = ("MiniLM, fine-tuned, 128 pieces", "MiniLM, fine-tuned, 512 pieces")  # for 20newsgroups
 SEEDS = dict.fromkeys([*SCRATCH, *UNI_GRU], 3) | dict.fromkeys(OTHER_LENGTHS, 1)  # 5 for the others
-RATES = (1e-3, 4e-3)  # tried for each encoder from scratch, on R8's validation part
-MINILM = ((1e-4, 3), (3e-4, 3), (2e-4, 6))  # peak rates of its head and epochs, tried for fine-tuning in the same way
+RATES = (1e-3, 4e-3)  # tried for each encoder trained from scratch, on R8's validation part
+MINILM = ((1e-4, 3), (3e-4, 3), (2e-4, 6))  # (peak rate of its head, epochs), tried for fine-tuning in the same way
 
 
 def figures(labels, predictions) -> dict:
-    """Accuracy and macro-F1 over the classes of the labels."""
+    """Accuracy, and macro-F1 over the classes that occur in the labels."""
     f1 = f1_score(labels, predictions, average="macro", labels=np.unique(labels), zero_division=0.0)
     return {"accuracy": round(accuracy_score(labels, predictions), 5), "f1": round(f1, 5), "n": len(labels)}
 
 
 def tf_idf(data, seed: int, *, all_of_it: bool = False):
-    """TF-IDF with a linear SVM; C, and words alone or pairs as well, chosen on validation. all_of_it: then fit on train and val."""
+    """TF-IDF with a linear SVM; C, and words alone or with pairs, chosen on validation. all_of_it: refit on train and val."""
     best = None
     for grams in ((1, 1), (1, 2)):
         for c in (0.3, 1.0, 3.0):
@@ -71,12 +71,12 @@ def tf_idf(data, seed: int, *, all_of_it: bool = False):
 
 
 def words_encoder(kind: str, data):
-    """With random weights, for the 20,000 most frequent words of the training part."""
+    """An encoder with random weights, for the 20,000 most frequent words of the training part."""
     return tl.text_encoder(kind, tokenizer=tl.data.word_tokenizer(data.train.texts, 20_000))
 
 
 def reader(kind: str, data, seed: int):
-    """The GRU of a language model: with random weights, or after it has learnt to guess the words of the training part."""
+    """A language model's GRU: with random weights, or after it has learnt to predict the words of the training part."""
     tokenizer = tl.data.word_tokenizer(data.train.texts, LM["vocabulary"])
     model = language_model("gru", tokenizer, dim=LM["dim"])
     if kind == "uni-GRU, language model":
@@ -86,7 +86,7 @@ def reader(kind: str, data, seed: int):
 
 
 def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int | None = None):
-    """An encoder from scratch, or the reader of a language model; `epochs`: a try, without test."""
+    """An encoder from scratch, or the reader of a language model; given `epochs`, it is a trial, without test."""
     tl.seed_everything(seed)
     encoder = reader(kind, data, seed) if kind in UNI_GRU else words_encoder(kind, data)
     model = tl.attach_head(encoder, tl.heads.linear(len(data.classes)))
@@ -105,7 +105,7 @@ def scratch(kind: str, data, seed: int, rate: float | None = None, epochs: int |
 
 
 def pretrained(recipe: str, data, seed: int, rate: float | None = None, epochs: int | None = None, *, pieces=None):
-    """MiniLM by a recipe of `transfer`, as `python -m tl_helpers train SET --backbone minilm` runs it; `epochs`: a try."""
+    """MiniLM by a recipe of `transfer`, as `python -m tl_helpers train SET --backbone minilm` runs it; `epochs`: a trial."""
     chosen = chosen_settings("minilm") if recipe != "probe" and epochs is None else {}
     settings = {"lr": rate, "epochs": epochs or EPOCHS["minilm"], "max_tokens": pieces or TOKENS[data.name]}
     settings |= {key: chosen[key] for key in ("lr", "epochs") if key in chosen}
@@ -117,7 +117,7 @@ def pretrained(recipe: str, data, seed: int, rate: float | None = None, epochs: 
 
 
 def lora(data, seed: int):
-    """MiniLM with adapters of rank 8 beside query and value; they and the head learn, all else rests."""
+    """MiniLM with adapters of rank 8 on query and value; they and the head learn, all else is frozen."""
     tl.seed_everything(seed)
     settings = {"epochs": EPOCHS["minilm"], "max_tokens": TOKENS[data.name], "lr": 2e-3}
     model = tl.attach_head(tl.load_text_encoder("minilm"), tl.heads.linear(len(data.classes)))
@@ -140,7 +140,7 @@ def lora(data, seed: int):
 
 
 def _folder(data, row: str, seed: int, settings: dict):
-    """Where every epoch of a run is kept: one that was stopped goes on."""
+    """Where every epoch of a run is kept, so that a stopped run can resume."""
     folder = cache_dir() / "text_table" / "-".join(map(str, [data.name, row, seed, *settings.values()]))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -167,13 +167,13 @@ ROWS: dict[str, Callable] = {
 
 
 def read() -> dict:
-    """What the file holds so far."""
+    """What the file contains so far."""
     empty = {"tuning": [], "rows": [], "curve": []}
     return empty | (json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {})
 
 
 def add(part: str, row: dict) -> None:
-    """Put one row into the file as it is now: several commands may write to it in turn."""
+    """Add one row to the file as it is now: several commands may write to it in turn."""
     folder = os.open(PATH.parent, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
@@ -191,14 +191,14 @@ def add(part: str, row: dict) -> None:
 
 
 def chosen_settings(kind: str) -> dict:
-    """The settings with the best validation accuracy on R8; tried first, if they were not."""
+    """The settings with the best validation accuracy on R8; they are tried first, if they have not been."""
     tune([kind])
     tried = [row for row in read()["tuning"] if row["row"] == kind]
     return max(tried, key=lambda row: row["val"]["accuracy"])["settings"]
 
 
 def tune(kinds: list[str]) -> None:
-    """Each pair of a rate and a number of epochs once on R8, split 10; two epochs for the encoders from scratch."""
+    """Try each rate and number of epochs once on R8, split 10; two epochs for the encoders from scratch."""
     data = tl.data.load("reuters-r8", split_seed=10)
     for kind in kinds or SCRATCH:
         for rate, epochs in MINILM if kind == "minilm" else [(rate, 2) for rate in RATES]:
@@ -210,7 +210,7 @@ def tune(kinds: list[str]) -> None:
 
 
 def main(name: str, rows: list[str]) -> None:
-    """Run what is missing of these rows."""
+    """Run whatever is missing from these rows."""
     for row in rows or ROWS:
         for seed in range(SEEDS.get(row, 5)):
             if any((r["set"], r["row"], r["seed"]) == (name, row, seed) for r in read()["rows"]):
@@ -226,7 +226,7 @@ def main(name: str, rows: list[str]) -> None:
 
 
 def curve(kinds: list[str]) -> None:
-    """Labels a class on R8, three draws, first 64 words: 100 steps of training, looked at on the validation part."""
+    """By labels a class on R8, three draws, first 64 words: 100 steps of training, evaluated on the validation part."""
     data = tl.data.load("reuters-r8")
     for draw in range(3):
         for per_class in (1, 5, 20, 80):
@@ -251,7 +251,7 @@ def curve(kinds: list[str]) -> None:
 
 
 def plan() -> None:
-    """All of it, what a lesson needs most first."""
+    """Counting and the networks from scratch, starting with what the lessons need most; MiniLM's rows are asked for by name."""
     main("reuters-r52", ["tf-idf"])
     tune([])
     for row in SCRATCH:

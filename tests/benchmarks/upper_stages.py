@@ -1,8 +1,8 @@
-"""Solar cells with the lower stages frozen: their maps are computed once, and only what stands above them is trained.
+"""Solar cells with the lower stages frozen: their maps are computed once, and only the stages above them are trained.
 
-What is frozen gives the same answer every time. So each of the eight ways to lay a square cell passes the lower stages
-once, for all splits and epochs; training starts from the kept maps, and costs a fraction. `recipes_table.py` has the plan
-and calls `upper_stages`; a setting is tried on validation alone, on a split of its own, by
+Frozen stages give the same output every time. So each of the eight orientations of a square cell passes through the lower
+stages once, for all splits and epochs; training starts from the kept maps and costs a fraction. `recipes_table.py` has the
+plan and calls `upper_stages`; to try a setting, on validation alone and on a separate split:
 
     python tests/benchmarks/upper_stages.py '{"size": 192, "epochs": 12, "lr": 5e-4, "rate_decay": 0.9}'
 """
@@ -25,7 +25,7 @@ FROZEN = 3  # blocks of EfficientNet-Lite0 below the maps: stem and stages 1 to 
 
 
 def lay(cells: Tensor, way: int) -> Tensor:
-    """Square pictures (n, c, h, w) in one of eight ways: turned by quarters, mirrored or not; 0 is as they are."""
+    """Square pictures (n, c, h, w) in one of eight ways: in quarter turns, mirrored or not; 0 leaves them as they are."""
     turned = torch.rot90(cells, way % 4, (2, 3))
     return turned.flip(3) if way >= 4 else turned
 
@@ -40,7 +40,7 @@ def kept_maps(backbone: nn.Module, cells, size: int) -> Tensor:
 
 @torch.no_grad()
 def lower_maps(backbone: nn.Module, cells, size: int, ways: int = 8) -> Tensor:
-    """The maps above the frozen stages, float16 (ways, n, c, size / 8, size / 8), for so many ways to lay each cell."""
+    """The maps above the frozen stages, float16 (ways, n, c, size / 8, size / 8), for `ways` ways to lay each cell."""
     body, found = backbone.body.eval(), []
     for way in range(ways):
         maps = []
@@ -52,7 +52,7 @@ def lower_maps(backbone: nn.Module, cells, size: int, ways: int = 8) -> Tensor:
 
 
 class Upper(nn.Module):
-    """What stands above the frozen stages of a classifier: maps in, logits out."""
+    """The part of a classifier above the frozen stages: maps in, logits out."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -73,7 +73,7 @@ class Upper(nn.Module):
 
 
 class Maps:
-    """Batches of kept maps; in training shuffled, each cell laid in a way drawn anew, else all in one way."""
+    """Batches of kept maps; in training, shuffled and each cell laid in a newly drawn way, otherwise all in one way."""
 
     def __init__(self, maps, cells, rows, role, batch_size=32, way=0, seed=None):
         self.maps, self.rows, self.role, self.size, self.way, self.seed = maps, rows, role, batch_size, way, seed
@@ -98,7 +98,7 @@ class Maps:
 def upper_stages(
     cells, seed: int, *, size: int, epochs: int, lr: float, rate_decay: float, **how
 ) -> tuple[dict, callable]:
-    """LP-FT of the upper stages: the figures on validation, and a function that looks at another part of the split."""
+    """LP-FT of the upper stages: the results on validation, and a function that evaluates another part of the split."""
     hardware = tl.pick_device()
     model = tl.attach_head(tl.load_backbone("efficientnet_lite0"), tl.heads.linear(len(cells.classes)))
     maps = kept_maps(model.backbone, cells, size)
@@ -107,7 +107,7 @@ def upper_stages(
     upper, _ = train_upper(model, train, val, seed, hardware, epochs, lr, rate_decay, **how)
 
     def look(part: str, ways: int) -> dict:
-        """The figures on a part of the split, probabilities averaged over so many ways to lay each cell."""
+        """The results on a part of the split, with probabilities averaged over the first `ways` ways to lay each cell."""
         seen = [predict(upper, Maps(maps, cells, rows[part], part, way=way), hardware) for way in range(ways)]
         mean, labels = torch.stack([logits.softmax(1) for logits, _, _ in seen]).mean(0), seen[0][1]
         return measure(mean.log(), labels) | {"auc": roc_auc_score(labels, mean[:, 1]), "n": len(labels)}
@@ -116,7 +116,7 @@ def upper_stages(
 
 
 def train_upper(model: nn.Module, train: Maps, val: Maps, seed: int, hardware, epochs: int, lr, rate_decay, **how):
-    """The upper stages of `model`, trained from a probe's head, and the course of the training."""
+    """The upper stages of `model`, trained starting from a probe's head, and the training history."""
     freeze(model)
     upper = Upper(model).eval()
     with torch.no_grad():
