@@ -36,7 +36,7 @@ WRONG = [
     ("07.5", lambda rates, losses: rates[-1] / 3, "exploded"),
     ("07.5", lambda rates, losses: max(x for x in losses if x <= 1.1 * min(losses)), "that is a loss"),
     ("07.5", lambda rates, losses: rates.index(max(near(rates, losses))), "a position in the list"),
-    ("07.5", lambda rates, losses: 0.5, "up to a rate of 0.1"),
+    ("07.5", lambda rates, losses: 0.5, "0.1 is the largest rate whose loss"),
     ("07.5", lambda rates, losses: 0.1 / 3, "first two"),
     ("07.5", lambda rates, losses: highest(rates, losses, lambda x: x <= min(losses) + 0.1), "**of the lowest loss**"),
     ("07.5", lambda rates, losses: highest(rates, losses, lambda x: 0.9 * x <= min(losses)), "**of the lowest loss**"),
