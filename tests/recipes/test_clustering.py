@@ -265,8 +265,9 @@ def test_words_name_a_cluster():
 
 @pytest.mark.parametrize("kind", ["pca", "tsne", "umap"])
 def test_maps_have_two_dimensions_and_repeat(kind):
-    rows = heaps(20)[0]
+    rows, threads = heaps(20)[0], torch.get_num_threads()
     first, again = layout(rows, kind), layout(rows, kind)
+    assert torch.get_num_threads() == threads
     assert first.shape == (20, 2) and np.isfinite(first).all() and np.array_equal(first, again)
     assert layout(rows[:, :1], "pca").shape == (20, 2)
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 
 from ..errors import CourseError
@@ -62,11 +63,17 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
         return TSNE(perplexity=min(30, (len(rows) - 1) / 3), init="pca", max_iter=500, random_state=seed).fit_transform(
             rows
         )
+    threads = torch.get_num_threads()
     from umap import UMAP
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a seed forcing a single thread
-        return UMAP(n_neighbors=min(15, len(rows) - 1), random_state=seed).fit_transform(rows)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a seed forcing a single thread
+            return UMAP(n_neighbors=min(15, len(rows) - 1), random_state=seed).fit_transform(rows)
+    finally:
+        torch.set_num_threads(
+            threads
+        )  # numba sets its own number for all of the process, and sums would round differently
 
 
 def map_svg(
