@@ -63,6 +63,7 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
         return TSNE(perplexity=min(30, (len(rows) - 1) / 3), init="pca", max_iter=500, random_state=seed).fit_transform(
             rows
         )
+    # umap's numba sets the number of threads for the whole process, and later sums in torch would round differently
     threads = torch.get_num_threads()
     from umap import UMAP
 
@@ -71,9 +72,7 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
             warnings.simplefilter("ignore")  # about a seed forcing a single thread
             return UMAP(n_neighbors=min(15, len(rows) - 1), random_state=seed).fit_transform(rows)
     finally:
-        torch.set_num_threads(
-            threads
-        )  # numba sets its own number for all of the process, and sums would round differently
+        torch.set_num_threads(threads)
 
 
 def map_svg(
