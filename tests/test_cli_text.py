@@ -74,7 +74,7 @@ def test_a_standard_set_by_name(capsys, tmp_path):
     ]
     assert cli.main(argv) == 0
     printed = capsys.readouterr().out
-    assert json.loads(printed.splitlines()[-1])["test"]["n"] == 2189 and "stand in train or val" in printed
+    assert json.loads(printed.splitlines()[-1])["test"]["n"] == 2189 and "also in train or val" in printed
 
 
 def test_predict_reads_documents_from_stdin(trained, capsys, monkeypatch):

@@ -115,7 +115,7 @@ def _hardware() -> Iterator[str]:
     if hardware.device.type == "cpu":
         measured = [f"{use.split(',')[0]} {gain:.2f}" for use, gain in bf16_gains().items()]
         told = ", ".join(measured) or "not yet; a backbone is measured with its first features"
-        yield f"bf16 for features, times as fast as fp32, used from 1.2 on: measured here {told}"
+        yield f"bf16 for features, speed relative to fp32 (used from 1.2 on), measured here: {told}"
 
 
 def _budget() -> Iterator[str]:

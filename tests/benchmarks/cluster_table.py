@@ -2,7 +2,7 @@
 
     python tests/benchmarks/cluster_table.py table     five sets; raw, random and transferred features; K-means and mixtures
     python tests/benchmarks/cluster_table.py k         what four criteria say about k on the transferred features
-    python tests/benchmarks/cluster_table.py labels    which to label: at random, one a cluster, where a probe is unsure
+    python tests/benchmarks/cluster_table.py labels    which to label: at random, one per cluster, where a probe is unsure
 
 Every set and kind of features is fitted with seeds 0 to 4 (four starts each). For texts, each seed draws its own 2,000 of
 the 2,500 documents that features were computed for (seed 0), so the spread includes the draw. k is the number of classes:
@@ -154,12 +154,12 @@ def choose(
     points: np.ndarray, labels: torch.Tensor, features: torch.Tensor, way: str, budget: int, seed: int
 ) -> list[int]:
     """Indices of the `budget` training images to be labelled. Only labels that have been asked for are looked at."""
-    if way == "by lot":
+    if way == "at random":
         return np.random.default_rng(seed).permutation(len(points))[:budget].tolist()
-    if way == "one a cluster":
+    if way == "one per cluster":
         found = fit(points, budget, seed=seed, restarts=2)
         return [int(found.nearest(c, 1)[0]) for c in range(found.k)]
-    known = choose(points, labels, features, "one a cluster" if way.startswith("clusters") else "by lot", 12, seed)
+    known = choose(points, labels, features, "one per cluster" if way.startswith("clusters") else "at random", 12, seed)
     while len(known) < budget:  # a dozen more each time, where the probe's top two guesses are closest
         head = tl.probe((features[known], labels[known]), classes=int(labels.max()) + 1)
         with torch.inference_mode():
@@ -172,7 +172,7 @@ def choose(
 
 def label_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
     """Emoji, ten splits: accuracy on the held-out 207 for each number of labels and each way of choosing them."""
-    ways = ("by lot", "one a cluster", "one a cluster, spread", "doubt", "clusters, then doubt")
+    ways = ("at random", "one per cluster", "one per cluster, spread", "doubt", "clusters, then doubt")
     whole = tl.data.load("emoji-google")
     place = {name: i for i, name in enumerate(whole.names)}
     features = tl.features(backbone(True), whole, size=128)
@@ -186,7 +186,7 @@ def label_rows(write: Callable[[list[dict]], None], rows: list[dict]) -> None:
         for budget in (12, 24, 48, 96, 192):
             for way in ways:
                 if (
-                    way == "one a cluster, spread"
+                    way == "one per cluster, spread"
                 ):  # each label is shared with the third of its cluster nearest the centre
                     found = fit(points, budget, seed=split, restarts=2)
                     near = [found.nearest(c, max(1, int(found.sizes[c]) // 3)) for c in range(found.k)]

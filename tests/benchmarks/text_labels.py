@@ -1,9 +1,9 @@
 """Where transfer wins on text: accuracy by number of labels, on R8's standard test set and a part of 20 Newsgroups'.
 
-    python tests/benchmarks/text_labels.py curve     TF-IDF and a probe on frozen MiniLM, 1 … all labels a class, five draws
+    python tests/benchmarks/text_labels.py curve     TF-IDF and a probe on frozen MiniLM, 1 … all labels per class, five draws
     python tests/benchmarks/text_labels.py lm        language models of 20NG's training text, and one of R52's (20 minutes)
-    python tests/benchmarks/text_labels.py starts    one GRU, ten labels a class: random, word vectors, language model
-    python tests/benchmarks/text_labels.py minilm    MiniLM frozen, fine-tuned in three ways, contrastive; ten labels a class
+    python tests/benchmarks/text_labels.py starts    one GRU, ten labels per class: random, word vectors, language model
+    python tests/benchmarks/text_labels.py minilm    MiniLM frozen, fine-tuned in three ways, contrastive; ten labels per class
 
 Each writes data/results/text_<plan>.json after each run and skips what is already there, so it resumes where it stopped;
 `--minutes` stops it after the first run that ends later than that. Few labels are drawn from the training part (85 %); each draw
@@ -95,7 +95,7 @@ def tfidf(few, val, test, strengths) -> tuple[torch.Tensor, float]:
 def minilm_features(data, known: int | None) -> torch.Tensor:
     """Frozen MiniLM's features (n, 384), float32, computed once, five hundred documents at a time.
 
-    known: the most labels a class that will be drawn (None: all); documents that are not needed for these get nan.
+    known: the most labels per class that will be drawn (None: all); documents that are not needed for these get nan.
     """
     encoder = load_text_encoder("minilm")
     parts = {part: torch.as_tensor(getattr(data.split, part)) for part in ("train", "val", "test")}
@@ -114,7 +114,7 @@ def minilm_features(data, known: int | None) -> torch.Tensor:
 
 
 def strength_of(method: str, whole, known) -> float:
-    """The strength that is best on every second document of val, with ten labels a class from the draw for tuning."""
+    """The strength that is best on every second document of val, with ten labels per class from the draw for tuning."""
     few, val = whole.train.few(10, TUNING), whole.val.subset(range(0, len(whole.val), 2))
     if method == "tfidf":
         return tfidf(few, val, val, (0.1, 1.0, 10.0))[1]

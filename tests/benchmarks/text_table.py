@@ -3,7 +3,7 @@
     python tests/benchmarks/text_table.py tune cnn minilm           rates (and epochs) on validation of a separate split of R8
     python tests/benchmarks/text_table.py reuters-r8 tf-idf cnn     these rows of this set, with all their seeds
     python tests/benchmarks/text_table.py plan                      counting and the networks from scratch, in turn
-    python tests/benchmarks/text_table.py curve                     R8 by labels a class, on validation documents
+    python tests/benchmarks/text_table.py curve                     R8 by labels per class, on validation documents
 
 A run that is already in the file is not repeated, so a command resumes where it stopped. A seed draws the validation part,
 the initial weights and the order. Models learn from the training part alone and are chosen on validation; the test set is
@@ -226,7 +226,7 @@ def main(name: str, rows: list[str]) -> None:
 
 
 def curve(kinds: list[str]) -> None:
-    """By labels a class on R8, three draws, first 64 words: 100 steps of training, evaluated on the validation part."""
+    """By labels per class on R8, three draws, first 64 words: 100 steps of training, evaluated on the validation part."""
     data = tl.data.load("reuters-r8")
     for draw in range(3):
         for per_class in (1, 5, 20, 80):

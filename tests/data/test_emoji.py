@@ -1,4 +1,4 @@
-"""Emoji: the counts of the measurements, pairs in step, near-doubles together, other artists never read."""
+"""Emoji: the counts of the measurements, pairs in step, near-duplicates together, other artists never read."""
 
 from collections import Counter
 
@@ -69,7 +69,7 @@ def test_the_files_stand_in_the_rows_order_and_keep_their_transparency(google):
     assert torch.equal(data.decode(files[row]), google.images[row])
 
 
-def test_twenty_groups_of_near_doubles_with_all_clocks_and_hearts(google):
+def test_twenty_groups_of_near_duplicates_with_all_clocks_and_hearts(google):
     sizes = Counter(google.groups.tolist())
     assert sum(size > 1 for size in sizes.values()) == 20
     groups = dict(zip(google.names, google.groups.tolist(), strict=True))

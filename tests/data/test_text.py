@@ -32,7 +32,7 @@ def test_the_standard_splits_are_whole():
     r8 = load("reuters-r8")
     assert r8.classes == R8 and len(r8.train) + len(r8.val) == 5485 and len(r8.test) == 2189
     assert r8.class_counts()["earn"] == 2840 + 1083 and r8.texts[0].startswith("champion products")
-    assert any("4 test documents stand in train or val" in note for note in r8.notes)
+    assert any("4 test documents are also in train or val" in note for note in r8.notes)
     assert r8.licence and "Reuters" in r8.attribution
     news = load("20newsgroups")
     assert (len(news.train) + len(news.val), len(news.test), len(news.classes)) == (11293, 7528, 20)
@@ -139,7 +139,7 @@ def test_equal_documents_are_told_and_stay_together(tmp_path):
     same = ["the very same,grain"] * 2
     rows = [*some_rows(20), *same, "the very same,metal", "lost \ufffd letter,metal"]
     found = load(a_file(tmp_path / "a.csv", rows))
-    assert any("2 documents occur again, word for word; 1 of these have another label" in note for note in found.notes)
+    assert any("2 documents are exact repeats; 1 of these have another label" in note for note in found.notes)
     assert any("1 documents contain" in note for note in found.notes)
     where = {part for part in ("train", "val", "test") if "the very same" in getattr(found, part).texts}
     assert len(where) == 1

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch.nn.functional import cross_entropy, normalize, one_hot
 from verdicts import test_right, test_wrong_answers_get_their_own_hint  # noqa: F401
 
-from tl_helpers.engine.metrics import calibration_error, drawers
+from tl_helpers.engine.metrics import calibration_bins, calibration_error
 
 
 def attention(weights):
@@ -46,7 +46,7 @@ def ece(probabilities, labels, bins, *, weighted=True, gap=abs):
     return sum(g * s for g, s in zip(gaps, shares, strict=True)) / sum(shares)
 
 
-def by_drawer(probabilities, labels, bins):
+def by_bin(probabilities, labels, bins):
     sure, says = probabilities.max(dim=1)
     place = (sure * bins).long().clamp(max=bins - 1)
     gaps = [(says == labels)[place == b].float().mean() - sure[place == b].mean() for b in place.unique()]
@@ -83,7 +83,7 @@ RIGHT = [
     ("06.2", lambda known, labels, new, k: labels[cosine(new, known).topk(k).indices].mode(1).values),
     ("06.2", by_sklearn),
     ("06.3", ece),
-    ("06.3", by_drawer),
+    ("06.3", by_bin),
     ("06.4", by_scipy),
     ("06.4", by_steps),
 ]
@@ -132,7 +132,7 @@ def test_the_error_of_the_package_is_the_one_asked_for(bins):
     probabilities = (2 * torch.randn(300, 5, generator=draw)).softmax(1)
     labels = torch.randint(0, 5, (300,), generator=draw)
     assert calibration_error(probabilities, labels, bins) == pytest.approx(ece(probabilities, labels, bins), abs=1e-5)
-    assert drawers(probabilities, labels, bins)[:, 2].sum() == pytest.approx(1, abs=1e-5)
+    assert calibration_bins(probabilities, labels, bins)[:, 2].sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_who_is_as_sure_as_right_has_no_error():

@@ -114,10 +114,10 @@ def test_neighbours_show_what_is_asked_for(google, twitter):
     nearest = torch.arange(40)
     nearest[7] = 3
     plots.neighbours(twitter, google, nearest)
-    assert "39 of 40 find themselves" in texts()
+    assert "39 of 40 matched correctly" in texts()
     assert "thing 7" in texts() and "thing 3" in texts()
     plots.neighbours(twitter, google, nearest, show="right", count=3, title="By pixels")
-    assert "By pixels: 39 of 40 find themselves" in texts()
+    assert "By pixels: 39 of 40 matched correctly" in texts()
     plots.neighbours(twitter, google, nearest, names=[google.names[12]])
     assert "thing 12" in texts()
     with pytest.raises(CourseError, match="Not one neighbour is wrong"):
@@ -144,7 +144,7 @@ def test_top_losses_begin_with_the_largest(google):
 
 def test_bars_print_values_spread_and_chance():
     plots.bars({"a": 0.344, "b": (0.5, 0.012), "c": 123.4, "d": 12.34}, chance=1 / 844, title="Bars", note="command")
-    for piece in ("0.34", "0.500 ± 0.012", "123", "12.3", "chance 0.0012", "share of right answers", "Bars", "command"):
+    for piece in ("0.34", "0.500 ± 0.012", "123", "12.3", "chance 0.0012", "accuracy", "Bars", "command"):
         assert piece in texts()
     caps = [line for line in plt.gca().lines if line.get_marker() == "|"]
     drawn = [np.isfinite(np.asarray(line.get_xdata(), dtype=float)).sum() for line in caps]

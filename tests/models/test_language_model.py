@@ -123,10 +123,12 @@ def test_it_learns_and_the_same_seed_gives_the_same_numbers(news, tokenizer):
 def test_writing_follows_the_seed_and_the_temperature(tokenizer):
     lm = model("gru", tokenizer)
     start = "the people"
+    lm.train()
     assert lm.write(start, 12, seed=3) == lm.write(start, 12, seed=3)
     assert len({lm.write(start, 12, seed=seed) for seed in range(3)}) == 3
     cold = {lm.write(start, 12, temperature=1e-4, seed=seed) for seed in range(3)}
     assert len(cold) == 1
+    assert lm.training  # as it was
     assert "[UNK]" not in lm.write(start, 200, temperature=3.0)
     for wrong in ({"start": "zzzz"}, {"start": start, "temperature": 0.0}):
         with pytest.raises(CourseError, match="write takes"):

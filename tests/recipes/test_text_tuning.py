@@ -129,7 +129,7 @@ def test_gradual_unfreezing_moves_the_top_first(reuters, few, monkeypatch):
         torch.manual_seed(0)
         model = attach_head(language_model("gru", tokenizer, dim=16).encoder, heads.linear(8))
         before = weights(model)
-        result = gradual(model, few, reuters.val.few(1), epochs=epochs, size=20, hardware=CPU)
+        result = gradual(model, few, reuters.val.few(1), epochs=epochs, max_tokens=20, hardware=CPU)
         moved = {
             n.split(".")[1] if "backbone" in n else "head"
             for n, t in weights(model).items()
@@ -143,6 +143,8 @@ def test_gradual_unfreezing_moves_the_top_first(reuters, few, monkeypatch):
     assert learns == [["head"], ["reader", "head"], ["embedding", "reader", "head"]]
     again, _ = run(4)
     assert [row["val_loss"] for row in again.history] == [row["val_loss"] for row in result.history]
+    with pytest.raises(CourseError, match="give it max_tokens=20"):
+        gradual(again.model, few, reuters.val.few(1), epochs=3, size=20)
 
 
 def test_slanted_rates_rise_and_fall_along_straight_lines():

@@ -28,7 +28,7 @@ def load_emoji(artist: str, split_seed: int = 0) -> ImageSet:
     """All 844 emoji by one artist, 72x72 RGB on white, in the order of their code points, six categories as classes.
 
     Row i of both artists' sets shows the same thing, and one `split_seed` splits both alike: 207 test items, and a
-    validation set of a seventh of the other 637. Near-doubles (clock faces, coloured hearts) are groups and stay together.
+    validation set of a seventh of the other 637. Near-duplicates (clock faces, coloured hearts) are groups and stay together.
     """
     folders = [sources.path_of(f"emoji-{name}") for name in ARTISTS]
     pairs = _pairs(folders)
@@ -77,10 +77,10 @@ def _decode(files: list[str], folders: list[Path]) -> dict[str, Tensor]:
         artist: torch.stack(read_many(lambda i, folder=folder: decode(folder / files[i]), range(len(files))))
         for artist, folder in zip(ARTISTS, folders, strict=True)
     }
-    return {**drawn, "groups": near_doubles(*drawn.values())}
+    return {**drawn, "groups": near_duplicate_groups(*drawn.values())}
 
 
-def near_doubles(first: Tensor, second: Tensor) -> Tensor:
+def near_duplicate_groups(first: Tensor, second: Tensor) -> Tensor:
     """Groups of things that look nearly alike in both artists' drawings: uint8 (n, 3, H, W) twice -> int64 (n,).
 
     Two things are linked when 8x8 difference hashes (dhash of imagehash, on drawings enlarged to 128 px) differ in at most

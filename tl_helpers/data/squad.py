@@ -59,8 +59,8 @@ def _question(row: dict, paragraph: str, where: str) -> SpanQuestion:
             stands = paragraph.find(text)
             hint = f"it begins at {stands}" if text and stands >= 0 else "it does not occur in the paragraph at all"
             raise CourseError(
-                f"{where}.answers[{a}]: at place {start} of the paragraph stands {paragraph[max(0, start) :][: len(text)]!r}, "
-                f"and not {text!r}; {hint}. An answer is copied letter by letter; places count from 0."
+                f"{where}.answers[{a}]: the paragraph has {paragraph[max(0, start) :][: len(text)]!r} at place {start}, "
+                f"not {text!r}; {hint}. An answer is copied letter by letter; places count from 0."
             )
         bare = text.strip()  # a space is not a piece, so no label could stand for it
         answers.append((bare, start + text.index(bare)))

@@ -208,9 +208,9 @@ def _odd(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray) -> list[s
     broken = sum("\ufffd" in text for text in texts)
     notes = []
     if again:
-        notes.append(f"{len(again)} documents occur again, word for word; {torn} of these have another label there.")
+        notes.append(f"{len(again)} documents are exact repeats; {torn} of these have another label than the first.")
     if leaked:
-        notes.append(f"{leaked} test documents stand in train or val, word for word.")
+        notes.append(f"{leaked} test documents are also in train or val, word for word.")
     if broken:
         notes.append(f"{broken} documents contain \ufffd: letters lost earlier, through a wrong encoding.")
     return notes

@@ -77,14 +77,14 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
     }
 
 
-def drawers(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Tensor:
-    """Answers sorted into `bins` drawers of equal width by how sure they are; empty drawers are left out.
+def calibration_bins(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Tensor:
+    """Answers sorted into `bins` bins of equal width by confidence; empty bins are left out.
 
     Args:
         probabilities: float32 (n, classes). labels: int64 (n,).
 
     Returns:
-        float32 (drawers, 3): mean confidence, share of right answers, share of all answers that are in the drawer.
+        float32 (bins, 3): mean confidence, accuracy, share of all answers that are in the bin.
     """
     sure, said = probabilities.max(dim=1)
     place = (sure * bins).long().clamp(max=bins - 1)
@@ -94,8 +94,8 @@ def drawers(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Tensor:
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 10) -> float:
-    """Expected calibration error (Naeini et al., 2015): the drawers' |accuracy - confidence|, weighted by samples."""
-    sure, right, share = drawers(probabilities, labels, bins).unbind(dim=1)
+    """Expected calibration error (Naeini et al., 2015): the bins' |accuracy - confidence|, weighted by samples."""
+    sure, right, share = calibration_bins(probabilities, labels, bins).unbind(dim=1)
     return float((share * (right - sure).abs()).sum())
 
 

@@ -85,6 +85,7 @@ class LanguageModel(nn.Module):
             raise CourseError(
                 f"write takes at least one known word and a temperature above 0, found {start!r}, {temperature}."
             )
+        training = self.training
         self.eval()
         draw, device = torch.Generator().manual_seed(seed), self.bias.device
         for _ in range(length):
@@ -94,6 +95,7 @@ class LanguageModel(nn.Module):
             words.append(int(torch.multinomial(scores.softmax(0), 1, generator=draw)))
             if words[-1] == 0:
                 break
+        self.train(training)
         return " ".join(tokenizer.id_to_token(word) for word in words if word)
 
 

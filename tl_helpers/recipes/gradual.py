@@ -7,7 +7,7 @@ from ..device import Hardware, pick_device
 from ..engine.fit import fit
 from ..engine.settings import Settings
 from ..models import Classifier, freeze, freeze_batch_norm, has_counted, parameter_groups, unfreeze, unfreeze_from
-from .sets import default_size, learning_batches, looking_batches
+from .sets import asked_size, learning_batches, looking_batches
 from .transfer import Result, decoded
 
 
@@ -21,17 +21,18 @@ def gradual(
     rate_decay: float = 1 / 2.6,
     seed: int = 0,
     size: int | None = None,
+    max_tokens: int | None = None,
     batch_size: int = 32,
     hardware: Hardware | None = None,
 ) -> Result:
     """Train the head for an epoch, then one more stage each epoch, from the top; for the rest of `epochs`, all of them.
 
     Each stage learns `rate_decay` times as fast as the one above it (the paper's 1/2.6), each phase with slanted triangular
-    rates. Trains in place; the last weights are kept. size: tokens of a text, or pixels a side. Each stage takes an epoch,
-    so there are never fewer epochs than stages, counting the head as one.
+    rates. Trains in place; the last weights are kept. size, max_tokens: as in `transfer`. Each stage takes an epoch, so there
+    are never fewer epochs than stages, counting the head as one.
     """
     start, hardware = time.perf_counter(), hardware or pick_device()
-    common = {"size": size or default_size(model), "hardware": hardware}
+    common = {"size": asked_size(model, size, max_tokens), "hardware": hardware}
     model.trained_size, model.class_names = common["size"], train.classes
     looks = looking_batches(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards

@@ -154,7 +154,7 @@ def calibration_error(answer: Any) -> str:
     need(close(again, error(sure, right, 4), 1e-3), "with four bins the error should be different. Is `bins` used?")
     return (
         "An error of 0.10 says: over all answers, how sure it is and how often it is right differ by ten points on average. "
-        "It does not say in which drawer, nor in which direction."
+        "It does not say in which bin, nor in which direction."
     )
 
 

@@ -125,7 +125,7 @@ def attack_auc(answer: Any) -> str:
     return "One half is a coin toss. Only the order of the losses counts: any rising function of them has the same AUC."
 
 
-@exercise("14.4", start="The length of one sample's gradient: `gradients.flatten(1).norm(dim=1)`, a number a sample.")
+@exercise("14.4", start="The length of one sample's gradient: `gradients.flatten(1).norm(dim=1)`, a number per sample.")
 def clipped_sum(answer: Any) -> str:
     """`answer`: f(gradients (n, k, d), most) -> (k, d), the sum of gradients no longer than `most` each."""
     draw = torch.Generator().manual_seed(14)

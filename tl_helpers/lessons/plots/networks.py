@@ -86,7 +86,7 @@ def grad_cam(report, *, index: int | Sequence[int] = 0, target: Sequence[int] | 
         put(grid[1, k], grey[k], f"for {classes[explained[k]]}", width=width)
         seen = grid[1, k].imshow(heat[k].numpy(), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
     figure.colorbar(seen, ax=grid.ravel().tolist(), label="weight", ticks=[0, 1], shrink=0.8)
-    figure.suptitle("Which places speak for the answer (Grad-CAM)", fontsize=16)
+    figure.suptitle("Where the evidence for the answer lies (Grad-CAM)", fontsize=16)
     footnote(figure, note or report.images.attribution)
     return figure
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from tl_helpers.engine.metrics import calibration_error, drawers
+from tl_helpers.engine.metrics import calibration_bins, calibration_error
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons.plots.canvas import MARKERS, PALETTE, QUIET, WIDTH, footnote, short, shown
 
@@ -20,7 +20,7 @@ def bars(
     *,
     chance: float | None = None,
     title: str = "",
-    unit: str = "share of right answers",
+    unit: str = "accuracy",
     note: str = "",
 ) -> Figure:
     """One horizontal bar per name, with its value beside it: a number, or (mean, spread); `chance` is a dashed line."""
@@ -50,7 +50,7 @@ def bars(
 
 
 @shown
-def history(result, *, title: str = "The course of the training") -> Figure:
+def history(result, *, title: str = "Training history") -> Figure:
     """Loss and accuracy by epoch, training and validation; `result` has a `.history`, or is such a list of rows.
 
     A line marks each change of phase (from probe to fine-tuning, say); epochs are numbered across phases.
@@ -75,7 +75,7 @@ def history(result, *, title: str = "The course of the training") -> Figure:
             colour, marker, line = style.get(name, (PALETTE[2], "^", "--"))
             axes.plot(epochs, values, color=colour, marker=marker, linestyle=line, label=name)
     losses.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)")
-    shares.set(title="Accuracy", xlabel="epoch", ylabel="share of right answers")
+    shares.set(title="Accuracy", xlabel="epoch", ylabel="accuracy")
     for axes in (losses, shares):
         axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(first - 0.5, first + len(rows) - 0.5)
@@ -104,7 +104,7 @@ def confusion(report, *, title: str = "") -> Figure:
     axes.set_xticks(range(size), names, **slanted)
     axes.set_yticks(range(size), names)
     axes.tick_params(labelsize=13)
-    axes.set(xlabel="what the model says", ylabel="what it is")
+    axes.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
     things = "documents" if hasattr(getattr(report, "images", None), "texts") else "pictures"
     accuracy = f"accuracy {report.accuracy:.3f}, balanced {report.balanced_accuracy:.3f}, {report.n} {things}"
@@ -122,7 +122,7 @@ def learning_curve(
     chance: float | None = None,
     title: str = "",
     xlabel: str = "labels per class",
-    ylabel: str = "share of right answers",
+    ylabel: str = "accuracy",
     note: str | None = "",
 ) -> Figure:
     """One curve per value of `by`: the mean of `y` over the runs at each `x`, and a band of ± one standard deviation.
@@ -155,7 +155,7 @@ def learning_curve(
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    band = f"Band: ± one standard deviation over up to {most} runs." if most > 1 else "A single run each: no spread."
+    band = f"Band: ± one standard deviation over up to {most} runs." if most > 1 else "Single runs: no spread."
     if note is not None:
         footnote(figure, f"{band} {note}".strip())
     return figure
@@ -173,11 +173,11 @@ def reliability(
     figure, axes = plt.subplots(figsize=(WIDTH, 5.4))
     axes.plot([0, 1], [0, 1], "--", color=QUIET, label="calibrated")
     for colour, (name, (probabilities, labels)) in zip(cycle(PALETTE), answers.items(), strict=False):
-        sure, right, share = drawers(probabilities, labels, bins).numpy().T
+        sure, right, share = calibration_bins(probabilities, labels, bins).numpy().T
         error = calibration_error(probabilities, labels, bins)
         axes.plot(sure, right, color=colour, label=f"{name}: ECE {error:.3f}")
         axes.scatter(sure, right, s=900 * share, color=colour, alpha=0.7)
-    axes.set(xlabel="how sure it says it is", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=13)
     footnote(figure, note)

@@ -96,7 +96,7 @@ def neighbours(
         images,
         captions,
         columns=len(indices),
-        title=f"{title}: {int(right.sum())} of {len(right)} find themselves",
+        title=f"{title}: {int(right.sum())} of {len(right)} matched correctly",
         colours=marks,
         row_names=[f"new, by\n{artist(queries)}", f"nearest, by\n{artist(known)}", "should\nbe this"],
         note=credits_of(queries, known),
@@ -105,7 +105,7 @@ def neighbours(
 
 @shown
 def predictions(report, *, count: int = 10, columns: int = 5, seed: int = 0) -> Figure:
-    """`count` pictures of the evaluated set, drawn by `seed`: what the network says and, where wrong, what it is."""
+    """`count` pictures of the evaluated set, drawn by `seed`: the predicted class and, where that is wrong, the true one."""
     draw = np.random.default_rng(seed)
     indices = sorted(draw.choice(len(report.labels), min(count, len(report.labels)), replace=False).tolist())
     captions, colours = [], []
@@ -113,21 +113,21 @@ def predictions(report, *, count: int = 10, columns: int = 5, seed: int = 0) -> 
         says, true = report.classes[report.predictions[i]], report.classes[report.labels[i]]
         captions.append(f"✓ {says}" if says == true else f"✗ {says}\nis {true}")
         colours.append(RIGHT if says == true else WRONG)
-    title = f"{len(indices)} of {report.n} pictures: {100 * report.accuracy:.0f} % of all are right"
+    title = f"{len(indices)} of {report.n} pictures: {100 * report.accuracy:.0f} % of all correct"
     note = report.images.attribution
     return tiles(pick(report.images, indices), captions, columns=columns, title=title, colours=colours, note=note)
 
 
 @shown
 def top_losses(report, *, count: int = 8, columns: int = 4) -> Figure:
-    """The `count` pictures with the largest loss: what the network says, how sure it is, and what it is."""
+    """The `count` pictures with the largest loss: the predicted class, its probability, and the true class."""
     indices = report.losses.topk(min(count, len(report.losses))).indices.tolist()
     captions, colours = [], []
     for i in indices:
         says, true = int(report.predictions[i]), int(report.labels[i])
         captions.append(f"{report.probabilities[i, says]:.2f} {report.classes[says]}\nis {report.classes[true]}")
         colours.append(RIGHT if says == true else WRONG)
-    title = "The largest losses: how sure it is of what, and what it is"
+    title = "Largest losses: prediction and confidence, true class"
     note = report.images.attribution
     return tiles(pick(report.images, indices), captions, columns=columns, title=title, colours=colours, note=note)
 

@@ -20,7 +20,7 @@ def draw_trials(found, title: str = "", note: str = "") -> Figure:
         axes.plot(trial.at, trial.curve, marker="o", markersize=5, linewidth=4 if trial is best else 1.5, **style)
         if early:
             axes.plot(trial.at[-1], trial.curve[-1], marker="x", markersize=11, markeredgewidth=2.5, **style)
-    legend = ["pruned", "to the end", "chosen"]
+    legend = ["pruned", "ran to the end", "chosen"]
     for name, colour, marker in zip(legend, (QUIET, PALETTE[0], PALETTE[1]), "xoo", strict=True):
         axes.plot([], [], color=colour, marker=marker, label=name)
     steps = sorted({place for trial in found.trials for place in trial.at})
@@ -28,7 +28,7 @@ def draw_trials(found, title: str = "", note: str = "") -> Figure:
         axes.set_xscale("log")
         axes.minorticks_off()
     axes.set_xticks(steps, [str(step) for step in steps])
-    axes.set(xlabel={"rows": "rows learnt from", "epochs": "epoch"}[found.unit], ylabel="validation accuracy")
+    axes.set(xlabel={"rows": "training rows", "epochs": "epoch"}[found.unit], ylabel="validation accuracy")
     axes.set_title(title or f"{len(found.trials)} trials, {found.spent} {found.unit} spent", loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     footnote(figure, note)
