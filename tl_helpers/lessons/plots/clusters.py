@@ -41,7 +41,9 @@ def maps(
             axes.add_patch(Ellipse((x, y), 2 * wide, 2 * high, angle=degrees, fill=False, lw=2.5, color=colour))
         for number, (x, y) in enumerate(panel.get("centres", ())):
             axes.scatter(x, y, s=260, color=PALETTE[number % len(PALETTE)], edgecolors="white", linewidths=2, zorder=3)
-            axes.annotate(str(number), (x, y), color="white", ha="center", va="center", weight="bold", zorder=4)
+            axes.annotate(
+                str(number), (x, y), color="white", ha="center", va="center_baseline", weight="bold", zorder=4
+            )
         axes.set(xticks=[], yticks=[])
         axes.set_title(name, fontsize=14)
     if names:
@@ -64,7 +66,7 @@ def cluster_faces(
         images,
         [""] * len(images),
         columns=count,
-        title=title or f"The pictures {show.replace('_', ' ')} in each cluster",
+        title=title or ("Nearest to each cluster's centre" if show == "nearest" else "Least certain in each cluster"),
         row_names=[f"{c}: {clusters.sizes[c]}" for c in range(len(numbers))],
         note=f"Left: cluster and size. {image_set.attribution}",
     )

@@ -163,7 +163,11 @@ def learning_curve(
 
 @shown
 def reliability(
-    answers: Mapping[str, tuple[Tensor, Tensor]], *, bins: int = 10, title: str = "", note: str = ""
+    answers: Mapping[str, tuple[Tensor, Tensor]],
+    *,
+    bins: int = 10,
+    title: str = "",
+    note: str = "The larger a dot, the more answers are in its bin.",
 ) -> Figure:
     """How often answers are right against how sure they are, one line per name; a dot is as large as its bin is full.
 
