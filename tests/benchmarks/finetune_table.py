@@ -21,7 +21,7 @@ import tl_helpers as tl
 from tl_helpers.engine.settings import Settings
 from tl_helpers.models import freeze, freeze_batch_norm, parameter_groups, unfreeze, unfreeze_from
 from tl_helpers.models.adapters import add_lora
-from tl_helpers.recipes.sets import learning_batches, looking_batches
+from tl_helpers.recipes.sets import batches_for
 from tl_helpers.sources import root, write_atomically
 
 COMMAND = "python tests/benchmarks/finetune_table.py"
@@ -73,8 +73,8 @@ def train(model, data, seed: int, how: dict) -> dict:
         unfreeze(model)
     if "batch_norm" not in how:
         freeze_batch_norm(model.backbone)
-    batches = learning_batches(model, data.train, how["augment"], batch_size=32, seed=seed, **common)
-    looks = looking_batches(model, data.val, batch_size=64, **common)
+    batches = batches_for(model, data.train, augment=how["augment"], batch_size=32, shuffle=True, seed=seed, **common)
+    looks = batches_for(model, data.val, batch_size=64, **common)
     groups = parameter_groups(model, how["lr"], how["rate_decay"])  # while everything is still unfrozen
     if "gradual" in how:
         freeze(model.backbone)

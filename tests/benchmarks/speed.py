@@ -100,7 +100,7 @@ def extraction(train, folder: Path, kind: str) -> float:
     start = time.perf_counter()
     if kind == "ours":
         CPU.place(backbone)
-        predict(backbone, ((x, torch.zeros_like(y)) for x, y, _ in Batches(train, batch_size=64, size=SIZE)), CPU)
+        predict(backbone, Batches(train, batch_size=64, size=SIZE), CPU)
     else:
         with torch.no_grad():
             for x, _ in folder_loader(folder, "train", 4):

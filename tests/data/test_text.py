@@ -81,6 +81,13 @@ def test_files_of_ones_own(tmp_path, end):
     assert found.names[0] == ("line 1" if end == "jsonl" else "line 2")
 
 
+@pytest.mark.parametrize("name, content", [("a.jsonl", "{}\n"), ("a.csv", "\ntext,label\nhello,a\n")])
+def test_a_file_without_any_column_is_explained(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(CourseError, match=r"no column of a usual name for the text .*it has none at all"):
+        load(tmp_path / name)
+
+
 def test_quotes_commas_and_columns_by_name(tmp_path):
     rows = [f'x,"one, ""two""\nand {i}",{"ab"[i % 2]}' for i in range(12)]
     path = a_file(tmp_path / "a.csv", rows, "id,body,kind")

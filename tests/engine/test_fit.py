@@ -272,6 +272,11 @@ def test_no_batch_and_too_few_class_weights_are_explained():
         fit(linear(), DataLoader(points(3), batch_size=4, drop_last=True), loader(), Settings(1), hardware=CPU)
     with pytest.raises(CourseError, match="class_weights has 2"):
         fit(linear(), loader(), loader(), Settings(1, class_weights=(1.0, 1.0)), hardware=CPU)
+    x, y = points().tensors[:2]
+    soft = DataLoader(TensorDataset(x, F.one_hot(y, 3).float()), batch_size=4)
+    for wrong in ((1.0, 1.0), (1.0, 1.0, 1.0, 1.0)):
+        with pytest.raises(CourseError, match=f"class_weights has {len(wrong)} entries, but the labels have 3"):
+            fit(linear(), soft, loader(), Settings(1, class_weights=wrong), hardware=CPU)
 
 
 def test_everything_frozen_is_explained():

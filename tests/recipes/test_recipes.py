@@ -150,6 +150,13 @@ def test_lp_ft_starts_from_the_probe_and_batch_norm_rests(emoji):
     assert not torch.equal(next(model.backbone.parameters()), stem)
 
 
+def test_numpys_integers_do_as_well_as_pythons(tmp_path):
+    digits = tl.data.load("digits")
+    model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
+    tl.transfer(model, digits, "probe", images=np.int64(40), batch_size=np.int64(16), checkpoint=tmp_path, size=16)
+    assert load_model(tmp_path)[1]["made"]["images"] == 40
+
+
 def test_the_same_seed_gives_the_same_numbers_and_a_checkpoint_predicts_alone(emoji, tmp_path):
     runs = []
     for folder in ("one", "two"):

@@ -16,7 +16,7 @@ from tl_helpers.data.tokens import bare
 from tl_helpers.errors import CourseError
 
 Encoder = Callable[[Question], dict[str, Tensor]]
-PAD, UNKNOWN = 0, 1
+UNKNOWN = 1
 
 
 def words_encoder(train: ClozeSet, size: int = 4000) -> tuple[Encoder, int]:

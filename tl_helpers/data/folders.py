@@ -39,6 +39,7 @@ def load_folder(
             f"{root} is a file. For pictures, give the folder that contains one folder per class; save texts with labels as "
             ".csv, .tsv or .jsonl."
         )
+    root = root.resolve()  # "." has no name
     classes, items = _find(root)
     files = [file for file, _, _ in items]
     pixels, good = read_files(root, files, skip_bad, background, image_size)
@@ -52,7 +53,7 @@ def load_folder(
             "side; parts that you bring stay as they are."
         )
     return ImageSet(
-        name=root.resolve().name,
+        name=root.name,
         images=pixels,
         labels=labels,
         classes=classes,

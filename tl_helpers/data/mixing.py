@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from tl_helpers.data.batches import Batches, derived_seed
+from tl_helpers.data.batches import Batches, Passes, derived_seed
 from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.transforms import augmentation
 from tl_helpers.errors import CourseError
@@ -56,14 +56,14 @@ def mixed(batch: tuple, how: str, classes: int, alpha: float = 1.0) -> tuple[Ten
     return images, soft, share * weights + (1 - share) * weights[other]
 
 
-class Mixed:
+class Mixed(Passes):
     """Batches whose pictures are mixed within each batch, afresh each epoch by (seed, epoch, batch); see `mixed`."""
 
     def __init__(self, batches: Batches, how: str, alpha: float = 1.0) -> None:
         if how not in MIXES or not alpha > 0:
             raise CourseError(f"Pictures are mixed by {' or '.join(MIXES)} with alpha > 0; found {how!r}, {alpha}.")
         self.batches, self.how, self.alpha = batches, how, alpha
-        self.role, self.n, self._epoch = batches.role, batches.n, 0
+        self.role, self.n = batches.role, batches.n
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -72,11 +72,6 @@ class Mixed:
     def fingerprint(self) -> str:
         """sha256 (hex) of what is mixed, and how."""
         return hashlib.sha256(repr((self.batches.fingerprint, self.how, self.alpha)).encode()).hexdigest()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Like `Batches.set_epoch`: order, augmentation and mixing are this epoch's."""
-        self._epoch = epoch
-        self.batches.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         self.batches.set_epoch(self._epoch)

@@ -5,9 +5,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 from torchvision import datasets
 from torchvision.transforms.v2.functional import pil_to_tensor
 
@@ -50,13 +49,13 @@ def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -
     size = image_size or size
     parts = {role: _open(name, arguments) for role, arguments in asked.items()}
     labels = {role: _labels(part) for role, part in parts.items()}
-    ends = np.cumsum([0, *(len(part) for part in parts.values())])
+    whole = ConcatDataset(parts.values())
+    ends = [0, *whole.cumulative_sizes]
     positions = {role: np.arange(ends[i], ends[i + 1]) for i, role in enumerate(parts)}
     if "val" not in positions:
         cut = make_split(labels["train"], test=0, seed=split_seed)  # train comes first: positions in it are the set's
         positions |= {"train": cut.train, "val": cut.val}
-    read = partial(_read, tuple(parts.values()), tuple(ends), size)
-    n = int(ends[-1])
+    read, n = partial(_read, whole, size), len(whole)
     images = room_for(name, n, size)
     if images is None:
         images = StreamedImages(read, torch.arange(n), size, f"{name} {size}")
@@ -98,7 +97,5 @@ def _labels(part: Dataset) -> np.ndarray:
     return np.asarray(found, dtype=np.int64)
 
 
-def _read(parts: tuple[Dataset, ...], ends: tuple[int, ...], size: int, i: int) -> Tensor:
-    which = int(np.searchsorted(ends, i, side="right")) - 1
-    image: Image.Image = parts[which][i - int(ends[which])][0]
-    return fit_square(pil_to_tensor(image.convert("RGB")), size)
+def _read(whole: ConcatDataset, size: int, i: int) -> Tensor:
+    return fit_square(pil_to_tensor(whole[i][0].convert("RGB")), size)

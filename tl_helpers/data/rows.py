@@ -54,7 +54,8 @@ def read_rows(
     records = list(reader(content, path))
     names = {str(name): None for _, one in records if isinstance(one, dict) for name in one if name is not None}
     asked = zip(columns, USUAL, NAMES, (True, labelled), strict=True)
-    found = [_column(path, list(names), *which) for which in asked] if names else []
+    usable = any(isinstance(one, dict) for _, one in records)
+    found = [_column(path, list(names), *which) for which in asked] if usable else []
     for line, record in records:
         if isinstance(record, str):
             bad.append(f"line {line} {record}")
@@ -108,7 +109,7 @@ def _column(
     if not found and (needed or asked):
         wanted = f"no column {asked!r}" if asked else f"no column of a usual name for the {what} ({', '.join(usual)})"
         raise CourseError(
-            f"{path.name} has {wanted}; it has {', '.join(names)[:200]}. Name it with {what}_column (--{what}-column); or is "
+            f"{path.name} has {wanted}; it has {', '.join(names)[:200] or 'none at all'}. Name it with {what}_column (--{what}-column); or is "
             "the first line no header?"
         )
     return found[0] if found else None

@@ -51,11 +51,11 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     rng = np.random.default_rng(seed)
     rest, tested = np.arange(len(labels)), np.array([], np.int64)
     if test:
-        rest, tested = _cut(rest, labels, groups, _share(test, labels), rng)
+        rest, tested = cut(rest, labels, groups, _share(test, labels), rng)
         if not isinstance(test, float):
             surplus = _surplus(tested, groups, len(tested) - test, rng)
             rest, tested = np.sort(np.concatenate([rest, surplus])), np.setdiff1d(tested, surplus)
-    train, chosen = _cut(rest, labels, groups, val, rng)
+    train, chosen = cut(rest, labels, groups, val, rng)
     if unseen := sorted(set(labels.tolist()) - set(labels[train].tolist())):
         raise CourseError(
             f"With these groups, which stay whole, no item of class {', '.join(map(str, unseen))} is left to train on. "
@@ -64,16 +64,15 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     return Split(train.astype(np.int64), chosen.astype(np.int64), tested.astype(np.int64))
 
 
-def cut(items: np.ndarray, labels, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two parts of `items` (positions in labels), stratified: what is kept, and about `share` of them, drawn by rng."""
-    return _cut(np.sort(items), np.asarray(labels), None, share, rng)
-
-
 def _share(test: float | int, labels: np.ndarray) -> float:
     return test if isinstance(test, float) else test / max(1, len(labels))
 
 
-def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
+def cut(items, labels, groups, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two parts of `items` (sorted positions in labels), stratified: what is kept, and about `share` of them, drawn by rng.
+
+    Items of the same group stay together; groups: a number for each label, or None.
+    """
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     n_groups = len(items if groups is None else np.unique(groups[items]))
     n_folds = int(min(round(1 / share), n_groups, np.bincount(labels[items]).max()))  # scikit-learn allows no more
@@ -83,12 +82,12 @@ def _cut(items, labels, groups, share, rng) -> tuple[np.ndarray, np.ndarray]:
     with warnings.catch_warnings():  # a class may have fewer items than there are folds: some folds then go without it
         warnings.filterwarnings("ignore", message="The least populated class")
         pairs = list(folds.split(items, labels[items], None if groups is None else groups[items]))
-    kept, cut = pairs[rng.integers(n_folds)]
-    if not (len(kept) and len(cut)):
+    kept, taken = pairs[rng.integers(n_folds)]
+    if not (len(kept) and len(taken)):
         raise CourseError(
             f"The groups are too large to be cut into {n_folds} parts that stay whole: one would be empty."
         )
-    return items[kept], items[cut]
+    return items[kept], items[taken]
 
 
 def _surplus(tested, groups, count, rng) -> np.ndarray:

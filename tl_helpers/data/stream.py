@@ -7,10 +7,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ..errors import CourseError
-from .batches import Passes, derived_seed
-from .text import TextSet
-from .tokens import bare
+from tl_helpers.data.batches import Passes, derived_seed
+from tl_helpers.data.text import TextSet
+from tl_helpers.data.tokens import bare
+from tl_helpers.errors import CourseError
 
 UNKNOWN = 1
 

@@ -186,7 +186,7 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
                 f"{len(labels)} documents of {labels.max() + 1} classes are too few to cut a {to_role} set from: a class "
                 "needs at least two. Does the label column name classes?"
             )
-        chosen = np.isin(first[of], cut(several, labels, share, rng)[1]) & (role == from_role)
+        chosen = np.isin(first[of], cut(np.sort(several), labels, None, share, rng)[1]) & (role == from_role)
         role[chosen] = to_role
 
     if "test" not in role:

@@ -17,12 +17,17 @@ from ..errors import CourseError
 from ..sources import atomic_path, command
 
 
+def as_json(state: dict, **how) -> str:
+    """JSON, in which NumPy's numbers are plain ones."""
+    return json.dumps(state, default=lambda number: number.item(), **how)
+
+
 def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
     """Write tensors (any device, any layout) and a JSON-able state into one file, atomically; CourseError if it can't."""
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         with atomic_path(path) as temporary:
-            save_file(flat, temporary, metadata={"state": json.dumps(state)})
+            save_file(flat, temporary, metadata={"state": as_json(state)})
     except (OSError, SafetensorError) as error:
         raise CourseError(
             f"{path} can't be written ({error}). Is there space on the disk, and are you allowed to write there?"

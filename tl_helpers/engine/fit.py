@@ -203,11 +203,12 @@ class _Run:
         if self.settings.class_weights is None:
             return weights
         known = torch.tensor(self.settings.class_weights, device=labels.device)
-        if labels.ndim == 2:
-            return weights * (labels @ known)
-        if int(labels.max()) >= len(known):
-            raise CourseError(f"class_weights has {len(known)} entries, but there is a label {int(labels.max())}.")
-        return weights * known[labels]
+        classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+        if classes > len(known) or (labels.ndim == 2 and classes < len(known)):
+            raise CourseError(
+                f"class_weights has {len(known)} entries, but the labels have {classes} classes: one weight per class."
+            )
+        return weights * (labels @ known if labels.ndim == 2 else known[labels])
 
     def _set_rate(self, step: int) -> None:
         share = self.settings.rate(step, self.settings.epochs * self.steps)

@@ -41,9 +41,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
     in_order = getattr(batches, "in_order", None)
     if not callable(in_order):  # torch's own DataLoader has an `in_order` too, but it is a switch
         in_order = torch.Tensor.contiguous
-    logits, labels, weights = (in_order(torch.cat(column)) for column in zip(*gathered, strict=True))
-    check_labels(logits, labels)
-    return logits, labels, weights
+    return tuple(in_order(torch.cat(column)) for column in zip(*gathered, strict=True))
 
 
 def logits_of(model: nn.Module, inputs, hardware: Hardware) -> Tensor:
@@ -66,6 +64,7 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
 
     Every sample counts once in accuracy, balanced accuracy and F1, uncertain ones included; the loss uses the weights.
     """
+    check_labels(logits, labels)
     weights = torch.ones(len(labels)) if weights is None else weights
     losses = F.cross_entropy(logits, labels, reduction="none")
     predicted, present = logits.argmax(1), labels.unique()

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from ..errors import CourseError
 from .clustering import Clusters, as_rows
 
+# Okabe and Ito's palette can be told apart with any kind of colour vision. Its yellow, too pale on white, is left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 

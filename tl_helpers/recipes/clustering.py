@@ -224,13 +224,14 @@ def _model(k: int, method: str, seed: int, restarts: int, covariance: str, rows:
 
 def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
     """The fitted model, and what a reader has to know: a mixture can be fitted on a GPU, K-means can't."""
-    lacks = ""
-    if device is not None and torch.device(device).type == "cuda" and isinstance(model, GaussianMixture):
-        if os.environ.get("SCIPY_ARRAY_API"):
-            on_device(model, rows, torch.device(device))
-            return model, ""
-        lacks = "SCIPY_ARRAY_API=1 in the environment before Python starts"
-    return model.fit(rows), f"Fitted on the CPU: the GPU needs {lacks}." if lacks else ""
+    if device is None or torch.device(device).type != "cuda" or not isinstance(model, GaussianMixture):
+        return model.fit(rows), ""
+    if not os.environ.get("SCIPY_ARRAY_API"):
+        return model.fit(
+            rows
+        ), "Fitted on the CPU: the GPU needs SCIPY_ARRAY_API=1 in the environment before Python starts."
+    on_device(model, rows, torch.device(device))
+    return model, ""
 
 
 def on_device(model: GaussianMixture, rows: np.ndarray, device: torch.device) -> None:

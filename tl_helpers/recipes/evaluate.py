@@ -16,7 +16,7 @@ from ..data import ImageSet, TextSet, views
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure, predict
 from ..errors import CourseError
-from .sets import asked_size, looking_batches
+from .sets import asked_size, batches_for
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def evaluate(
     hardware = hardware or pick_device()
     size = asked_size(model, size, max_tokens)
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
-    batches = partial(looking_batches, model, images, batch_size=batch_size, size=size, hardware=hardware)
+    batches = partial(batches_for, model, images, batch_size=batch_size, size=size, hardware=hardware)
     seen = [predict(model, batches(augment=look, seed=k), hardware) for k, look in enumerate(looks)]
     if not seen:
         raise CourseError("tta is an empty list: give it at least one transform, or leave it out.")

@@ -16,7 +16,7 @@ from ..models import Classifier
 from ..models.encoder import Encoder
 from ..models.text_encoders import TextEncoder
 from ..sources import cache_dir
-from .sets import asked_size, looking_batches, tokenizer_of
+from .sets import asked_size, batches_for, tokenizer_of
 
 
 def features(
@@ -40,22 +40,17 @@ def features(
         raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
     size = asked_size(backbone, size, max_tokens)
     hardware = hardware or pick_device()
-    with hardware.lend(backbone.eval()):
-        hardware = quick_precision(backbone, size, hardware)
+    hardware = quick_precision(backbone.eval(), size, hardware)
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images
     key = f"{versions} {backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
-    reads = isinstance(backbone, TextEncoder)
-    if reads:
+    if isinstance(backbone, TextEncoder):
         key += tokenizer_of(backbone).to_str()
     kept = cache_dir() / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
     if kept.exists():
         with contextlib.suppress(CourseError):  # a damaged file is computed again
             return files.load(kept)[0]["features"]
-    batches = looking_batches(backbone, images, size=size, batch_size=batch_size, hardware=hardware)
-    # predict() checks labels against logits; features have no labels, so each row gets the label 0.
-    unlabelled = ((inputs, torch.zeros_like(labels)) for inputs, labels, _ in batches)
-    found, _, _ = predict(backbone, unlabelled, hardware)
-    found = batches.in_order(found) if reads else found
+    batches = batches_for(backbone, images, size=size, batch_size=batch_size, hardware=hardware)
+    found, _, _ = predict(backbone, batches, hardware)
     with contextlib.suppress(CourseError):  # a full disk costs the next call its shortcut, not this one its work
         files.save(kept, {"features": found}, {"key": key[:300]})
     return found
@@ -63,9 +58,12 @@ def features(
 
 def quick_precision(backbone: Encoder, size: int, hardware: Hardware) -> Hardware:
     """The hardware, with bf16 if a timed pass of this backbone over 16 samples of this size shows that it pays off."""
+    if hardware.device.type != "cpu":
+        return hardware
     if isinstance(backbone, TextEncoder):
-        ones = torch.ones(16, size, dtype=torch.int64, device=hardware.device)
+        ones = torch.ones(16, size, dtype=torch.int64)
         unit, some = "tokens", {"input_ids": ones, "attention_mask": ones}
     else:
-        unit, some = "px", torch.zeros(16, 3, size, size, dtype=torch.uint8, device=hardware.device)
-    return for_extraction(hardware, f"{backbone.name} {size} {unit}", lambda: backbone(some))
+        unit, some = "px", torch.zeros(16, 3, size, size, dtype=torch.uint8)
+    with hardware.lend(backbone.eval()):
+        return for_extraction(hardware, f"{backbone.name} {size} {unit}", lambda: backbone(some))

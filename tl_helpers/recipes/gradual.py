@@ -7,7 +7,7 @@ from ..device import Hardware, pick_device
 from ..engine.fit import fit
 from ..engine.settings import Settings
 from ..models import Classifier, freeze, freeze_batch_norm, has_counted, parameter_groups, unfreeze, unfreeze_from
-from .sets import asked_size, learning_batches, looking_batches
+from .sets import asked_size, batches_for
 from .transfer import Result, decoded
 
 
@@ -34,7 +34,7 @@ def gradual(
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": asked_size(model, size, max_tokens), "hardware": hardware}
     model.trained_size, model.class_names = common["size"], train.classes
-    looks = looking_batches(model, val, batch_size=64, **common)
+    looks = batches_for(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
     lengths = [1] * (len(stages) - 1) + [max(1, epochs - len(stages) + 1)]
     result = Result(model, [], {}, train.classes, "gradual", sum(lengths), 0.0)
@@ -50,7 +50,7 @@ def gradual(
             if rests:
                 freeze_batch_norm(model.backbone)
         # each phase needs an order of its own, because `fit` counts its epochs from 0 again
-        batches = learning_batches(model, train, "none", batch_size=batch_size, seed=seed * 31 + phase, **common)
+        batches = batches_for(model, train, batch_size=batch_size, shuffle=True, seed=seed * 31 + phase, **common)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)
         name = "head" if stage is None else f"from {stage}"

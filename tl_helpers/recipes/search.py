@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ..data import ImageSet
+from ..engine.checkpoint import as_json
 from ..errors import CourseError, DivergedError
 from ..models import Classifier
 from ..sources import write_atomically
@@ -175,7 +176,7 @@ def search(
         study.tell(asked, trial.curve[-1])
         if folder and not known:
             kept.append({"curve": trial.curve, "seconds": trial.seconds, "diverged": trial.diverged})
-            write_atomically(folder / "search.json", json.dumps({"made": made, "trials": kept}, indent=1) + "\n")
+            write_atomically(folder / "search.json", as_json({"made": made, "trials": kept}, indent=1) + "\n")
         watch(found)  # whoever stops the search now has seen what is kept
     if not found.best:
         wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
@@ -244,6 +245,6 @@ def _kept(folder: Path | None, made: list) -> list[dict]:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
     except ValueError as error:
         raise CourseError(f"{path} is damaged ({error}): delete it, and the search starts over.") from error
-    if found["made"] != json.loads(json.dumps(made)):
+    if found["made"] != json.loads(as_json(made)):
         raise CourseError(f"{path} belongs to another search (other data, settings or seed): use another folder.")
     return found["trials"]

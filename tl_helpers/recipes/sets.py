@@ -2,62 +2,49 @@
 
 from tokenizers import Tokenizer
 from torch import nn
+from torchvision.transforms import v2
 
-from ..data import Batches, ImageSet, TextBatches, TextSet, minilm_tokenizer, training_batches
+from ..data import Batches, ImageSet, Mixed, TextBatches, TextSet, minilm_tokenizer, training_batches
 from ..device import Hardware
 from ..errors import CourseError
 from ..models.text_encoders import TextEncoder
 
 
-def learning_batches(
-    network: nn.Module,
-    items: ImageSet | TextSet,
-    augment,
-    *,
-    size: int,
-    batch_size: int,
-    seed: int,
-    hardware: Hardware,
-) -> Batches | TextBatches:
-    """Shuffled batches to train `network` (a classifier or its backbone) on; augment as `training_batches` takes it."""
-    if tokenizer := _tokenizer_for(network, items, augment not in (None, "none")):
-        return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size, shuffle=True, seed=seed)
-    common = {"size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
-    return training_batches(items, augment, batch_size=batch_size, seed=seed, **common)
-
-
-def looking_batches(
+def batches_for(
     network: nn.Module,
     items: ImageSet | TextSet,
     *,
     size: int,
     batch_size: int,
     hardware: Hardware,
-    augment=None,
+    augment: str | v2.Transform | None = None,
+    shuffle: bool = False,
     seed: int = 0,
-) -> Batches | TextBatches:
-    """Batches for looking at every item once; augment: a view of pictures, for test-time augmentation."""
-    if tokenizer := _tokenizer_for(network, items, augment is not None):
-        return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size)
+) -> Batches | Mixed | TextBatches:
+    """Batches as `network` (a classifier or its backbone) reads them: shuffled to train on, or each item once to look at.
+
+    augment: as `training_batches` takes it; unshuffled, a transform: one view, for test-time augmentation.
+    """
+    if tokenizer := _tokenizer_for(network, items, augment not in (None, "none")):
+        return TextBatches(items, tokenizer, batch_size=batch_size, max_tokens=size, shuffle=shuffle, seed=seed)
+    make = training_batches if shuffle else Batches  # only the first knows augmentations by name, and mixes
     common = {"size": size, "workers": hardware.workers, "pin_memory": hardware.pin_memory}
-    return Batches(items, batch_size=batch_size, augment=augment, seed=seed, **common)
+    return make(items, augment=augment, batch_size=batch_size, seed=seed, **common)
 
 
 def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> int:
-    """Pixels a side, or tokens of a document, as asked for or by default. CourseError if the other measure is given."""
-    reads = isinstance(getattr(network, "backbone", network), TextEncoder)
+    """Pixels a side, or tokens of a document: as asked for, else as trained here, else the backbone's own.
+
+    CourseError if the other measure is given.
+    """
+    backbone = getattr(network, "backbone", network)
+    reads = isinstance(backbone, TextEncoder)
     wrong = size if reads else max_tokens
     if wrong is not None:
         what, right, other = ("texts", "max_tokens", "size") if reads else ("pictures", "size", "max_tokens")
         raise CourseError(f"This network takes {what}: give it {right}={wrong} (found: {other}={wrong}).")
-    return (max_tokens if reads else size) or default_size(network)
-
-
-def default_size(network: nn.Module) -> int:
-    """Pixels a side, or tokens of a document, that a network was trained with here; else its backbone's own."""
-    backbone = getattr(network, "backbone", network)
-    own = getattr(backbone, "max_tokens", None) or getattr(getattr(backbone, "preprocess", None), "size", 224)
-    return getattr(network, "trained_size", None) or own
+    own = backbone.max_tokens if reads else getattr(getattr(backbone, "preprocess", None), "size", 224)
+    return (max_tokens if reads else size) or getattr(network, "trained_size", None) or own
 
 
 def tokenizer_of(encoder: TextEncoder) -> Tokenizer:

@@ -25,7 +25,7 @@ from ..models.text_encoders import TextEncoder
 from .features import features, quick_precision
 from .probe import probe
 from .saved import MODEL, save_model
-from .sets import asked_size, learning_batches, looking_batches
+from .sets import asked_size, batches_for
 
 # The head's peak learning rate of each recipe, for pictures and for texts: lp-ft's was compared on emoji splits 10 to 12,
 # scratch's for texts on R8's split 10, MiniLM's on ten labels per class of 20 Newsgroups; the others are not tuned.
@@ -120,8 +120,7 @@ def _quick(model, recipe, size, hardware) -> Hardware:
     """bf16 where it pays off for a probe's features and for a transformer of texts; pictures train in fp32 on a CPU."""
     if recipe == "scratch" or (recipe != "probe" and not isinstance(model.backbone, TextEncoder)):
         return hardware
-    with hardware.lend(model):
-        return quick_precision(model.eval().backbone, size, hardware)
+    return quick_precision(model.backbone, size, hardware)
 
 
 def _peak(model, recipe, lr) -> float:
@@ -225,8 +224,9 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
     unfreeze(model)
     if model.began["batch norm rests"]:
         freeze_batch_norm(model.backbone)
-    train = learning_batches(model, parts["train"], augment, batch_size=result.made["batch_size"], seed=seed, **common)
-    val = looking_batches(model, parts["val"], batch_size=64, **common)
+    how = {"batch_size": result.made["batch_size"], "augment": augment, "shuffle": True, "seed": seed}
+    train = batches_for(model, parts["train"], **how, **common)
+    val = batches_for(model, parts["val"], batch_size=64, **common)
     rate_decay = 1.0 if result.recipe == "scratch" else result.made["rate_decay"]
     if find:
         if kept and kept.exists():  # the finder would look at weights that have been trained since

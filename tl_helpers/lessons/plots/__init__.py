@@ -6,26 +6,3 @@ from tl_helpers.lessons.plots.numbers import bars, confusion, history, learning_
 from tl_helpers.lessons.plots.pictures import batch_grid, grid, neighbours, pairs, predictions, top_losses
 from tl_helpers.lessons.plots.reading import reading
 from tl_helpers.lessons.plots.searching import LiveTrials, trials
-
-__all__ = [
-    "LiveTrials",
-    "bars",
-    "batch_grid",
-    "cluster_faces",
-    "confusion",
-    "feature_maps",
-    "filters",
-    "grad_cam",
-    "grad_cam_maps",
-    "grid",
-    "history",
-    "learning_curve",
-    "maps",
-    "neighbours",
-    "pairs",
-    "predictions",
-    "reading",
-    "reliability",
-    "top_losses",
-    "trials",
-]

@@ -17,8 +17,8 @@ from matplotlib.text import Text
 from PIL import Image as PILImage
 from torch import Tensor
 
-# Okabe and Ito's palette can be told apart with any kind of colour vision. Its yellow, too pale on white, is left out.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from tl_helpers.recipes.cluster_views import COLOURS as PALETTE
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 RIGHT, WRONG, QUIET = PALETTE[0], PALETTE[1], "#595959"
 WIDTH = 10.0  # inches, of every figure
