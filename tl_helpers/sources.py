@@ -42,6 +42,10 @@ class SourceMissingError(CourseError, FileNotFoundError):
     """A carrier is not installed, or not in the version that the lock file names."""
 
 
+class SourceDamagedError(CourseError, ValueError):
+    """A file differs from the one that was measured."""
+
+
 def root() -> Path:
     """The project's folder: the one that contains `data/` and `tl_helpers/` (TL_ROOT overrides it, for tests)."""
     return Path(os.environ.get("TL_ROOT") or Path(__file__).resolve().parents[1])
@@ -118,7 +122,7 @@ def path_of(name: str) -> Path:
     """The path of a source's file or folder, checked: it exists, has the locked version, and its sha256 matches.
 
     The hash is computed once per state of the file (size and time of change, recorded in `data/cache/verified.json`).
-    Raises CourseError (SourceMissingError if it is not there), which names the command that fixes it.
+    Raises SourceMissingError or SourceDamagedError, both CourseError, which name the command that fixes it.
     """
     row = source(name)
     path = root() / "data" / "packages" / row.path
@@ -139,7 +143,7 @@ def path_of(name: str) -> Path:
     if _verified().get(name) == [state, row.sha256]:
         return path
     if (digest := sha256_of(path, row.files)) != row.sha256:
-        raise CourseError(
+        raise SourceDamagedError(
             f"{name}: data/packages/{row.path} is damaged or was changed (sha256 {digest[:16]}…, expected "
             f"{row.sha256[:16]}…). Repair it with: {command('tl_helpers fetch --repair')}"
         )
