@@ -227,9 +227,8 @@ def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
     if device is None or torch.device(device).type != "cuda" or not isinstance(model, GaussianMixture):
         return model.fit(rows), ""
     if not os.environ.get("SCIPY_ARRAY_API"):
-        return model.fit(
-            rows
-        ), "Fitted on the CPU: the GPU needs SCIPY_ARRAY_API=1 in the environment before Python starts."
+        needs = "SCIPY_ARRAY_API=1 in the environment before Python starts"
+        return model.fit(rows), f"Fitted on the CPU: the GPU needs {needs}."
     on_device(model, rows, torch.device(device))
     return model, ""
 
