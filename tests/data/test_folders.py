@@ -85,10 +85,12 @@ def test_tables_beside_pictures_make_no_texts_of_them(pets):
         load(pets)
 
 
-def test_mixed_sizes_are_brought_to_one(pets):
+def test_mixed_sizes_are_brought_to_one(pets, monkeypatch):
     picture(pets / "cat" / "wide.png", size=(90, 30))
     assert load(pets).images.shape == (17, 3, 256, 256)
     assert load(pets, image_size=24).images.shape == (17, 3, 24, 24)
+    monkeypatch.chdir(pets)
+    assert load(".").name == pets.name
 
 
 def test_a_split_that_is_brought_is_kept(tmp_path):

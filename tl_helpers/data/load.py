@@ -40,7 +40,7 @@ def load(
     if split != "default" and name != "elpv":
         raise CourseError(f"split={split!r} is for elpv; {name} has only the default split.")
     if (name in OFFLINE or is_text(name)) and (image_size or background != "white"):
-        raise CourseError(f"image_size and background are for folders of pictures; {name} is kept as it came.")
+        raise CourseError(f"image_size and background are for folders; {name} is kept as it came. Batches take a size.")
     if name.startswith("emoji-") and name in OFFLINE:
         return load_emoji(name.removeprefix("emoji-"), split_seed)
     if name == "elpv":
