@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from tl_helpers.errors import CourseError
+from tl_helpers.memory import keep_freed_memory
 from tl_helpers.sources import cache_dir, write_atomically
 
 _KINDS = ("cuda", "mps", "xpu", "cpu")
@@ -64,7 +65,8 @@ class Hardware:
         """`place` for a while: afterwards the model is back on its own device, in its layout, with the caller's tensors."""
         home, plain = home_of(model), all(parameter.is_contiguous() for parameter in model.parameters())
         try:
-            yield self.place(model)
+            with keep_freed_memory():
+                yield self.place(model)
         finally:
             model.to(home, memory_format=torch.contiguous_format if plain else torch.preserve_format)
 

@@ -35,7 +35,6 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transformers import AutoModel
 
 import tl_helpers as tl
 from tl_helpers.data.cloze import CLUES, FOLDS, KINDS, clues, load_cloze, load_tales
@@ -45,7 +44,7 @@ from tl_helpers.device import for_extraction
 from tl_helpers.engine.metrics import predict
 from tl_helpers.engine.settings import Settings
 from tl_helpers.models.reader import AttentionSum, PieceReader, WordGuesser, WordReader, read_ahead
-from tl_helpers.sources import atomic_path, cache_dir, path_of, root, write_atomically
+from tl_helpers.sources import atomic_path, cache_dir, root, write_atomically
 
 PATH = root() / "data" / "results" / "cloze.json"
 SETTINGS = {
@@ -210,8 +209,8 @@ def guesser(kind: str, fold: int, seed: int, hardware, name: str = "guesser") ->
     val, test = load_cloze(kind).fold(fold)[1:]
     teaching = [tale for story, tale in enumerate(load_tales()) if story not in silent_tales(fold)]
     torch.manual_seed(seed)
-    encoder = minilm() if name == "guesser" else AutoModel.from_config(minilm().config, add_pooling_layer=False)
-    model, plan, tokenizer = WordGuesser(encoder), SETTINGS[name], minilm_tokenizer()
+    encoder = tl.load_text_encoder("minilm") if name == "guesser" else tl.text_encoder("minilm")
+    model, plan, tokenizer = WordGuesser(encoder.body), SETTINGS[name], minilm_tokenizer()
     new = [*model.transform.parameters(), model.bias]
     groups = [{"params": list(model.encoder.parameters()), "lr": plan["lr"]}, {"params": new, "lr": 1e-3}]
     hidden = MaskedBatches(teaching, tokenizer, batch_size=plan["batch_size"], seed=seed)
@@ -230,7 +229,7 @@ def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
     """Head first, on cached states, then all layers; each epoch is kept in runs/, so a stopped run can resume."""
     parts = load_cloze(kind).fold(fold)
     torch.manual_seed(seed)
-    reader = PieceReader(minilm())
+    reader = PieceReader(tl.load_text_encoder("minilm").body)
     reader.head = small_head()
     fitted(reader.head, kept_states(kind, hardware).__getitem__, parts, SETTINGS["frozen"], seed, hardware)
     checkpoint = root() / "runs" / f"cloze-{kind}-{fold}-{seed}.safetensors"
@@ -258,11 +257,6 @@ def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, grou
     return logits, {"val": result.val["accuracy"], "best_epoch": result.best_epoch}
 
 
-def minilm():
-    """MiniLM's encoder alone."""
-    return AutoModel.from_pretrained(path_of("minilm"), add_pooling_layer=False)
-
-
 def kept_states(kind: str, hardware, piece: int = 172) -> dict:
     """Frozen MiniLM's states at each position, by question; computed once, in pieces that are kept in data/cache."""
     whole, found = load_cloze(kind), []
@@ -271,7 +265,7 @@ def kept_states(kind: str, hardware, piece: int = 172) -> dict:
         path = cache_dir() / "cloze" / f"{kind}-{start}-{part.fingerprint[:16]}.safetensors"
         if not path.exists():
             batches = ClozeBatches(part, pieces_encoder(minilm_tokenizer()), batch_size=8)
-            rows = read_ahead(PieceReader(minilm()), batches, hardware)
+            rows = read_ahead(PieceReader(tl.load_text_encoder("minilm").body), batches, hardware)
             sizes = torch.tensor([len(row["candidate"]) for row in rows])
             with atomic_path(path) as temporary:
                 save_file({"sizes": sizes} | {k: torch.cat([row[k] for row in rows]) for k in rows[0]}, temporary)

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..device import Hardware, home_of, out_of_memory, own_chance, pick_device, seed_everything
 from ..errors import CourseError, DivergedError
+from ..memory import keep_freed_memory
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from . import resume
@@ -75,7 +76,7 @@ def fit(
         if kept and kept.exists():
             run.restore(kept)
         progress = Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)
-        with own_chance(seed), closing(progress):
+        with keep_freed_memory(), own_chance(seed), closing(progress):
             while run.epoch < settings.epochs and not run.patience_is_over():
                 run.one_epoch(progress)
                 if kept:

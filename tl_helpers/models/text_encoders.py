@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ..errors import CourseError
 from ..sources import path_of, source
 from .encoder import Encoder
+from .quick_dropout import use_quick_dropout
 
 
 class TextEncoder(Encoder):
@@ -166,6 +167,7 @@ class MiniLM(TextEncoder):
 
         row, folder = source("minilm"), path_of("minilm")
         self.body = AutoModel.from_config(AutoConfig.from_pretrained(folder), add_pooling_layer=False)
+        use_quick_dropout(self.body)
         if trained:  # from_pretrained would print a report on the pooling layer that is left out on purpose
             tensors = load_file(folder / "model.safetensors")
             self.body.load_state_dict({name: t for name, t in tensors.items() if name in self.body.state_dict()})
