@@ -49,6 +49,10 @@ class Hardware:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
 
+    def memory(self) -> AbstractContextManager:
+        """The context in which freed memory is kept for the next tensors, on a CPU; elsewhere torch does so itself."""
+        return keep_freed_memory() if self.device.type == "cpu" else nullcontext()
+
     def scaler(self) -> torch.amp.GradScaler:
         """Scales the loss in fp16, where small gradients would become zero; in other precisions it changes nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
@@ -65,7 +69,7 @@ class Hardware:
         """`place` for a while: afterwards the model is back on its own device, in its layout, with the caller's tensors."""
         home, plain = home_of(model), all(parameter.is_contiguous() for parameter in model.parameters())
         try:
-            with keep_freed_memory():
+            with self.memory():
                 yield self.place(model)
         finally:
             model.to(home, memory_format=torch.contiguous_format if plain else torch.preserve_format)

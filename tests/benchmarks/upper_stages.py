@@ -51,6 +51,11 @@ def lower_maps(backbone: nn.Module, cells, size: int, ways: int = 8) -> Tensor:
     return torch.stack(found)
 
 
+def weighted_accuracy(predictions: Tensor, labels: Tensor, weights: Tensor) -> float:
+    """The accuracy that Deitsch et al. (2019) report: a doubtful cell counts a third or two thirds of a certain one."""
+    return float(((predictions == labels) * weights).sum() / weights.sum())
+
+
 class Upper(nn.Module):
     """The part of a classifier above the frozen stages: maps in, logits out."""
 
@@ -109,8 +114,10 @@ def upper_stages(
     def look(part: str, ways: int) -> dict:
         """The results on a part of the split, with probabilities averaged over the first `ways` ways to lay each cell."""
         seen = [predict(upper, Maps(maps, cells, rows[part], part, way=way), hardware) for way in range(ways)]
-        mean, labels = torch.stack([logits.softmax(1) for logits, _, _ in seen]).mean(0), seen[0][1]
-        return measure(mean.log(), labels) | {"auc": roc_auc_score(labels, mean[:, 1]), "n": len(labels)}
+        mean, (_, labels, weights) = torch.stack([logits.softmax(1) for logits, _, _ in seen]).mean(0), seen[0]
+        found = {"auc": roc_auc_score(labels, mean[:, 1]), "n": len(labels)}
+        found["weighted_accuracy"] = weighted_accuracy(mean.argmax(1), labels, weights)
+        return measure(mean.log(), labels) | found
 
     return {str(ways): look("val", ways) for ways in (1, 8)}, look
 

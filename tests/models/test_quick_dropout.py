@@ -1,5 +1,9 @@
 """Quick dropout drops the share that it says, leaves the mean, follows the seed; its attention is torch's own."""
 
+import subprocess
+import sys
+import tempfile
+
 import pytest
 import torch
 from torch import nn
@@ -58,29 +62,59 @@ def test_at_rest_at_zero_and_at_one_it_is_torchs_own():
     assert QuickDropout(0.4).train()(torch.empty(0, 3)).shape == (0, 3)
 
 
-def test_minilm_trained_without_dropout_gives_what_the_fused_kernel_gives():
-    """The path with gradients multiplies one by one, the path without them calls torch's kernel: same numbers, padding or not."""
-    model = load_text_encoder().eval()
-    texts = ("wheat", "crude oil fell again today in texas " * 9)
-    inputs = padded(encode(texts, minilm_tokenizer()))
-    with torch.inference_mode():
-        fused = model(inputs)
-    torch.testing.assert_close(model(inputs), fused, atol=2e-6, rtol=1e-4)
-    unpadded = {key: value[1:] for key, value in inputs.items()}
-    torch.testing.assert_close(model(unpadded)[0], fused[1], atol=2e-6, rtol=1e-4)
+@pytest.fixture(scope="module")
+def inputs():
+    return padded(encode(("wheat", "crude oil fell again today in texas " * 9), minilm_tokenizer()))
 
 
-def test_minilm_drops_attention_and_states_at_its_own_rate():
-    layers = {name: m for name, m in load_text_encoder().named_modules() if isinstance(m, nn.Dropout)}
-    assert all(type(layer) is QuickDropout and layer.p == 0.1 for layer in layers.values())
-    assert sum(name.endswith("self.dropout") for name in layers) == 6 and len(layers) == 19
+def test_minilm_drops_attention_and_states_at_its_own_rate(inputs):
+    model = load_text_encoder().train()
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Dropout)}
+    assert all(type(layer) is QuickDropout and layer.p == 0.1 for layer in layers.values()) and len(layers) == 19
+    ran = []
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+    model(inputs)
+    assert sorted(ran) == sorted(layers), "each one once, the six of the attention too"
 
 
-def test_attention_without_a_mask_is_softmax_of_scaled_products():
+def test_with_nothing_dropped_minilm_learns_as_with_torchs_kernel(inputs, monkeypatch):
+    model = load_text_encoder().train()
+    answers, gradients = [], []
+    monkeypatch.setattr(QuickDropout, "forward", lambda self, inputs: inputs)
+    for kernel, p in {"quick_dropout": 0.1, "sdpa": 0.0}.items():  # at a rate of 0 both would call torch's
+        model.body.set_attn_implementation(kernel)
+        for layer in model.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = p
+        model.zero_grad()
+        answers.append(model(inputs))
+        answers[-1].square().sum().backward()
+        gradients.append(model.body.embeddings.word_embeddings.weight.grad.clone())
+    torch.testing.assert_close(*answers, atol=2e-6, rtol=1e-4)
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[1].norm()
+
+
+def test_attention_drops_what_its_module_drops_and_looks_where_the_mask_says():
     torch.manual_seed(0)
-    query, key, value = (torch.randn(2, 3, 5, 4, requires_grad=True) for _ in range(3))
+    query, key, value = (torch.randn(2, 3, 5, 4) for _ in range(3))
+    looked = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=torch.bool)[:, None, None].expand(2, 1, 5, 5)
     module = nn.Module()
-    module.dropout = QuickDropout(0.0)
-    mine, _ = attention(module, query, key, value, scaling=0.5)
-    theirs = nn.functional.scaled_dot_product_attention(query, key, value, scale=0.5)
-    torch.testing.assert_close(mine, theirs.transpose(1, 2))
+    module.dropout = QuickDropout(0.5).train()
+    torch.manual_seed(1)
+    mine, _ = attention(module, query, key, value, looked, scaling=0.5, dropout=0.5)
+    torch.manual_seed(1)
+    weights = (query @ key.transpose(2, 3) / 2).masked_fill(~looked, float("-inf")).softmax(-1)
+    torch.testing.assert_close(mine, (module.dropout(weights) @ value).transpose(1, 2))
+    theirs, _ = attention(module, query, key, value, looked, scaling=0.5)
+    torch.testing.assert_close(theirs, (weights @ value).transpose(1, 2))
+
+
+def test_minilm_survives_a_pickle(inputs):
+    code = "import sys, torch; m = torch.load(sys.argv[1], weights_only=False); x = torch.load(sys.argv[2]); print(m.train()(x).shape)"
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(load_text_encoder(), f"{folder}/model.pt")
+        torch.save(inputs, f"{folder}/inputs.pt")
+        ask = [sys.executable, "-c", code, f"{folder}/model.pt", f"{folder}/inputs.pt"]
+        done = subprocess.run(ask, capture_output=True, text=True, check=True)
+    assert "[2, 384]" in done.stdout

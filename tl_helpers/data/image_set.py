@@ -1,6 +1,5 @@
 """A set of labelled pictures: pixels, labels, names, and which of them are for training, validation and test."""
 
-import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tl_helpers.data.images import StreamedImages, fit_square, fits_in_memory
-from tl_helpers.data.labelled import Labelled, positions
+from tl_helpers.data.labelled import Labelled
 from tl_helpers.data.splits import Split
 from tl_helpers.errors import CourseError
 
@@ -25,6 +24,7 @@ class ImageSet(Labelled):
     role: "all" has `.train`, `.val` and `.test`, which know their role: the engine never trains on a test set.
     """
 
+    by_item = ("images", "labels", "names", "weights", "groups", "columns")
     name: str
     images: Tensor | StreamedImages
     labels: Tensor
@@ -55,22 +55,6 @@ class ImageSet(Labelled):
     def __repr__(self) -> str:
         _, channels, height, width = self.images.shape
         return f"ImageSet({self.name!r}, {self.role}: {len(self)} of {channels}x{height}x{width}, {len(self.classes)} classes)"
-
-    def subset(self, indices, role: str | None = None) -> "ImageSet":
-        """The items at `indices` (integers or booleans, any sequence), in that order; `role` is kept if not given."""
-        index = positions(indices, len(self))
-        images = self.images.subset(index) if isinstance(self.images, StreamedImages) else self.images[index]
-        return dataclasses.replace(
-            self,
-            images=images,
-            labels=self.labels[index],
-            names=tuple(self.names[i] for i in index.tolist()),
-            weights=None if self.weights is None else self.weights[index],
-            groups=None if self.groups is None else self.groups[index],
-            columns={key: column[index] for key, column in self.columns.items()},
-            role=role or self.role,
-            split=None,
-        )
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -1,7 +1,8 @@
 """What sets of pictures and of texts have in common: parts by role, a few items per class, and class counts."""
 
+import dataclasses
 import functools
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 
@@ -11,7 +12,12 @@ ROLES = ("all", "train", "val", "test")
 
 
 class Labelled:
-    """A set with `name`, `labels` (int64 (n,)), `classes`, `role` and, if it is whole, a `split`; it can take a `subset`."""
+    """A set with `name`, `labels` (int64 (n,)), `classes`, `role` and, if it is whole, a `split`; a dataclass.
+
+    by_item: its fields with one entry per item (or None, or a dict of such).
+    """
+
+    by_item: ClassVar[tuple[str, ...]]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -30,6 +36,12 @@ class Labelled:
     def test(self) -> Self:
         """What is looked at once."""
         return self._part("test")
+
+    def subset(self, indices, role: str | None = None) -> Self:
+        """The items at `indices` (integers or booleans, any sequence), in that order; `role` is kept if not given."""
+        index = positions(indices, len(self))
+        kept = {name: _rows(getattr(self, name), index) for name in self.by_item}
+        return dataclasses.replace(self, **kept, role=role or self.role, split=None)
 
     def few(self, per_class: int, seed: int = 0) -> Self:
         """`per_class` items of each class (all it has, if fewer), drawn by the seed, in the set's order.
@@ -82,3 +94,11 @@ def positions(indices, n: int) -> torch.Tensor:
             f"A subset takes positions, or {n} booleans, one for each item; found {len(index)} of {index.dtype}."
         )
     return index.nonzero().flatten() if index.dtype == torch.bool else index.to(torch.int64)
+
+
+def _rows(column, index: torch.Tensor):
+    if column is None or isinstance(column, dict):
+        return column and {key: _rows(value, index) for key, value in column.items()}
+    if isinstance(column, tuple):
+        return tuple(column[i] for i in index.tolist())
+    return column.subset(index) if hasattr(column, "subset") else column[index]  # streamed images, or a tensor

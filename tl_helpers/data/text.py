@@ -1,6 +1,5 @@
 """Labelled texts: the standard splits of Reuters and 20 Newsgroups, and CSV, TSV or JSONL files of your own."""
 
-import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tl_helpers.data.folders import holds_classes
-from tl_helpers.data.labelled import Labelled, positions
+from tl_helpers.data.labelled import Labelled
 from tl_helpers.data.rows import ENDINGS, Row, read_rows
 from tl_helpers.data.splits import Split, cut
 from tl_helpers.errors import CourseError
@@ -29,6 +28,7 @@ class TextSet(Labelled):
     role: "all" has `.train`, `.val` and `.test`, which know their role: the engine never trains on a test set.
     """
 
+    by_item = ("texts", "labels", "names", "weights")
     name: str
     texts: tuple[str, ...]
     labels: Tensor
@@ -50,19 +50,6 @@ class TextSet(Labelled):
 
     def __repr__(self) -> str:
         return f"TextSet({self.name!r}, {self.role}: {len(self)} documents, {len(self.classes)} classes)"
-
-    def subset(self, indices, role: str | None = None) -> "TextSet":
-        """The documents at `indices` (integers or booleans, any sequence), in that order; `role` is kept if not given."""
-        index = positions(indices, len(self))
-        return dataclasses.replace(
-            self,
-            texts=tuple(self.texts[i] for i in index.tolist()),
-            labels=self.labels[index],
-            names=tuple(self.names[i] for i in index.tolist()),
-            weights=None if self.weights is None else self.weights[index],
-            role=role or self.role,
-            split=None,
-        )
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
 
 from ..device import Hardware, home_of, out_of_memory, own_chance, pick_device, seed_everything
 from ..errors import CourseError, DivergedError
-from ..memory import keep_freed_memory
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from . import resume
 from .metrics import TOO_LARGE, check_labels, measure, predict, unpack
-from .progress import Progress, say
+from .progress import say, training_bar
 from .protocol import begin_pass, in_pieces, refuse_test, rows_of
 from .settings import Settings
 
@@ -75,10 +75,10 @@ def fit(
     try:
         if kept and kept.exists():
             run.restore(kept)
-        progress = Progress(phase, total=settings.epochs * run.steps, done=run.epoch * run.steps)
-        with keep_freed_memory(), own_chance(seed), closing(progress):
+        bar = training_bar(phase, settings.epochs * run.steps, run.epoch * run.steps)
+        with run.hardware.memory(), own_chance(seed), closing(bar):
             while run.epoch < settings.epochs and not run.patience_is_over():
-                run.one_epoch(progress)
+                run.one_epoch(bar)
                 if kept:
                     run.keep(kept)
                 if each_epoch:
@@ -127,7 +127,7 @@ class _Run:
         """What is validated and kept: the moving average of the weights if there is one."""
         return self.model if self.average is None else self.average.module
 
-    def one_epoch(self, progress: Progress) -> None:
+    def one_epoch(self, bar: tqdm) -> None:
         """Train over every batch once, validate, and note the row."""
         start = time.perf_counter()
         chance = self.seed * 100_003 + self.epoch
@@ -135,7 +135,9 @@ class _Run:
         begin_pass(self.train, self.epoch, chance)
         train_mode(self.model)
         total = torch.zeros(4, dtype=torch.float64)  # weighted loss, right answers, samples, their weights
-        batches = iter(self.train)
+        batches, shown = iter(self.train), {}
+        if self.result.history:
+            shown["val accuracy"] = f"{self.result.history[-1]['val_accuracy']:.3f}"
         for step in range(self.steps):
             taken = [unpack(batch) for batch in islice(batches, self.settings.accumulate)]
             if not taken:
@@ -143,7 +145,8 @@ class _Run:
             self._set_rate(self.epoch * self.steps + step)
             seen = self._step(taken, step)
             total += seen.double()
-            progress.step(loss=float(seen[0]) / max(1e-12, float(seen[3])))
+            bar.set_postfix({"loss": f"{float(seen[0]) / max(1e-12, float(seen[3])):.3f}"} | shown, refresh=False)
+            bar.update()
         figures = measure(*predict(self.judged, self.val, self.hardware))
         if not math.isfinite(figures["loss"]):
             self._refuse(figures["loss"], "after its last batch, on the validation set")
@@ -154,7 +157,6 @@ class _Run:
         self.result.history.append(row)
         self.epoch += 1
         self._choose(figures)
-        progress.epoch(row)
 
     def _step(self, taken: list[tuple], step: int) -> Tensor:
         """One optimiser step on one or several batches; (weighted loss, right answers, samples, weights) of what was seen."""

@@ -1,7 +1,7 @@
-"""Dropout with cheap masks, and attention that uses it: what makes a transformer's training on a CPU half as fast again.
+"""Dropout with cheap masks on a CPU, and attention that uses it.
 
-torch draws a number of its Mersenne Twister for each mask entry, one after the other: a third of a bf16 training step of
-MiniLM on two cores (tests/benchmarks/text_speed.py). Here eight entries share one draw of 64 bits, a byte each.
+torch draws one number of its Mersenne Twister per entry of a mask, one after the other. Here eight entries share one draw of
+64 bits, a byte each. tests/benchmarks/text_speed.py prints what that is worth to MiniLM.
 """
 
 import torch
@@ -25,16 +25,18 @@ class QuickDropout(nn.Dropout):
         return (inputs * (256 / (256 - dropped))).masked_fill_(bytes_ < dropped, 0)
 
 
-def attention(module, query, key, value, attention_mask=None, dropout=0.0, scaling=None, **unused):
-    """transformers' interface: query, key, value (b, heads, t, d), a mask that is True where to look -> (b, t, heads, d).
+def attention(module, query, key, value, attention_mask, *, scaling: float, dropout: float = 0.0, **more):
+    """As transformers calls it: query, key, value (b, heads, t, d); a bool mask, True where to look -> (b, t, heads, d).
 
-    torch's fused kernel where no gradient is needed; on a CPU its backward pass is the slower one, so that training
-    multiplies the matrices one by one.
+    With dropout, torch on a CPU multiplies the matrices one by one as well, but with masks of its own. Without dropout, it
+    has a fused kernel.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if query.device.type != "cpu" or not query.requires_grad:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **unused)
+    if query.device.type != "cpu" or not dropout:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
+        )
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
@@ -43,7 +45,7 @@ def attention(module, query, key, value, attention_mask=None, dropout=0.0, scali
 
 
 def use_quick_dropout(body: nn.Module) -> None:
-    """Give a transformers model these two in place of its own, whatever its rates; its weights stay as they are."""
+    """Give a transformers encoder such as BERT these two in place of its own, at its own rates; its weights stay."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -53,4 +55,4 @@ def use_quick_dropout(body: nn.Module) -> None:
     for module in list(body.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                setattr(module, name, QuickDropout(child.p))
+                setattr(module, name, QuickDropout(child.p).train(child.training))

@@ -173,6 +173,11 @@ class MiniLM(TextEncoder):
             self.body.load_state_dict({name: t for name, t in tensors.items() if name in self.body.state_dict()})
             self.source, self.licence = f"minilm: {row.package} {row.version}", row.licence
 
+    def __setstate__(self, state: dict) -> None:
+        """Unpickled elsewhere, transformers has to be told of the attention in use."""
+        super().__setstate__(state)
+        use_quick_dropout(self.body)
+
     @property
     def stages(self) -> dict[str, list[nn.Module]]:
         """Embeddings, then each of the six layers."""

@@ -60,9 +60,7 @@ def grey_filters(answer: Any) -> str:
         (weight.amax(1, keepdim=True), "the channels of a filter are added, not compared."),
     ]
     compare(found, right, mistakes, "on a grey picture your filter should answer as the colour filter does.")
-    return (
-        "One channel, a third of the work, the same answers. It is exact because nothing comes before the first layer."
-    )
+    return "One channel, a third of the work, the same answers. It is exact if the three channels are normalised alike."
 
 
 @exercise("02.3", start="`labels.bincount()` is a good start: the rarer a class, the more each of its items counts.")

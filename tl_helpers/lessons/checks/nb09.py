@@ -72,7 +72,7 @@ def evidence(answer: Any) -> str:
     two = ask(answer, row.clone(), weights.clone(), 2)
     need(hasattr(two, "__len__") and len(two) == 2, "for k = 2, two positions are expected. Did you write 3, not `k`?")
     need(tensor_from(two, (2,)).tolist() == right[:2], f"for k = 2 the answer is {right[:2]}: the strongest two.")
-    return "This explanation adds up: all the shares plus the bias make the logit."
+    return "This explanation adds up: all the shares plus the intercept make the logit."
 
 
 @exercise("09.3", start="Multiply by `mask.unsqueeze(2)`, and padding is zero. What do you divide the sum by?")

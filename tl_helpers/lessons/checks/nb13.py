@@ -48,7 +48,7 @@ def a_distance(answer: Any) -> str:
     worse = number_from(ask(answer, 1 - good, domains.clone()))
     need(worse >= 0, "guesses that are worse than chance give a negative number here. A distance is at least 0.")
     compare(worse, 0.0, [], "where the guesses are worse than chance, the distance is 0.", tolerance=1e-6)
-    return "Two if the hands can always be told apart, zero if nobody can tell."
+    return "Two if the artists can always be told apart, zero if nobody can tell."
 
 
 @exercise("13.3", start="First fill the list: `if len(reservoir) < size: return [*reservoir, item]`.")

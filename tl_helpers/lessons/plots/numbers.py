@@ -41,6 +41,9 @@ def bars(
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
     axes.set_yticklabels([short(str(name), 30) for name in pairs])
     axes.set_xlim(min(0.0, 1.1 * (means - spreads).min()), max((means + spreads).max(), chance or 0) * 1.34 or 1)
+    if unit == "accuracy":  # the room for the numbers is no part of the scale
+        left, right = axes.get_xlim()
+        axes.set_xticks([tick for tick in axes.get_xticks() if left <= tick <= min(1.0, right)])
     if chance is not None:
         axes.axvline(chance, color=PALETTE[1], linestyle="--")
         axes.text(chance, -0.55, f" chance {_figure(chance)}", color=PALETTE[1], va="bottom", ha="left")
