@@ -48,7 +48,7 @@ def test_freed_memory_is_used_again_inside_and_given_back_afterwards():
 class Watching:
     """Batches that note how deep in `keep_freed_memory` each of them is drawn."""
 
-    role, seen = "train", None
+    role = "train"
 
     def __init__(self):
         self.seen = []

@@ -12,7 +12,7 @@ class QuickDropout(nn.Dropout):
     """Dropout (Srivastava et al., 2014) at a rate rounded to 256ths, scaled to match: 0.1 is 26/256, or 0.1016.
 
     The masks come from torch's generator, so the same seed gives the same ones and a resumed training goes on exactly.
-    On a GPU, which draws in parallel, this is torch's own dropout.
+    On a GPU, which draws in parallel, and at rates below 1/512 this is torch's own dropout.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
