@@ -7,6 +7,7 @@ Notebook 01 explains it.
 from pathlib import Path
 
 import matplotlib
+import torch
 
 import tl_helpers as tl
 
@@ -15,7 +16,7 @@ NAMES = ["badger", "hamburger", "volcano", "onion", "ball of yarn", "horse", "fu
 
 
 def main() -> None:
-    """Draw the picture and print its size."""
+    """Draw the picture; print how many are found by the network and by bare pixels, and the picture's size."""
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
@@ -23,11 +24,19 @@ def main() -> None:
 
     google, twitter = tl.data.load("emoji-google"), tl.data.load("emoji-twitter")
     backbone = tl.load_backbone("efficientnet_lite0")
-    known, new = (standardised(tl.features(backbone, drawn, size=128)) for drawn in (google, twitter))
-    tl.plots.neighbours(twitter, google, (new @ known.T).argmax(dim=1), show="all", names=NAMES)
+    nearest = match(*(tl.features(backbone, drawn, size=128) for drawn in (google, twitter)))
+    pixels = match(*(drawn.resized(16).flatten(start_dim=1) / 255 for drawn in (google, twitter)))
+    for name, answers in (("network", nearest), ("pixels", pixels)):
+        print(f"{name}: {int((answers == torch.arange(len(google))).sum())} of {len(google)} right")
+    tl.plots.neighbours(twitter, google, nearest, show="all", names=NAMES)
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(png(plt.gcf()))
     print(f"{PICTURE.name}: {PICTURE.stat().st_size:,} bytes")
+
+
+def match(known, new):
+    """For each row of `new` the index of its nearest in `known`, by cosine of standardised features."""
+    return (standardised(new) @ standardised(known).T).argmax(dim=1)
 
 
 def standardised(features):
