@@ -59,7 +59,7 @@ lab: setup
 	.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
 demo: setup
-	@echo 'Notebook 01 runs now; that takes about 2 to 4 minutes, and nothing is shown meanwhile.'
+	@echo 'Notebook 01 runs now; that takes about five minutes at most, and nothing is shown meanwhile.'
 	CI=1 .venv/bin/jupyter nbconvert --to html --execute --output-dir build/demo notebooks/01_*.ipynb
 	@ls build/demo/*.html
 

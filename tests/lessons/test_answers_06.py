@@ -27,6 +27,11 @@ def most_votes(known, labels, new, k):
     return one_hot(labels[cosine(new, known).topk(k).indices]).sum(1).max(1).values
 
 
+def weighted_votes(known, labels, new, k):
+    near = cosine(new, known).topk(k)
+    return (one_hot(labels[near.indices]) * near.values[..., None]).sum(1).argmax(1)
+
+
 def cosine(new, known):
     return normalize(new, dim=1) @ normalize(known, dim=1).T
 
@@ -63,6 +68,13 @@ def open_above(probabilities, labels, bins):
     return total
 
 
+def with_empty_bins(probabilities, labels, bins):
+    sure, says = probabilities.max(dim=1)
+    place = (sure * bins).long().clamp(max=bins - 1)
+    gaps = [(says == labels)[place == b].float().mean() - sure[place == b].mean() for b in range(bins)]
+    return sum(abs(g) * (place == b).float().mean() for b, g in enumerate(gaps))
+
+
 def each_alone(probabilities, labels, bins):
     sure, says = probabilities.max(dim=1)
     return (sure - (says == labels).float()).abs().mean()
@@ -74,6 +86,11 @@ def by_scipy(logits, labels):
 
 def by_steps(logits, labels):
     return min(torch.arange(0.5, 5, 0.05).tolist(), key=lambda t: cross_entropy(logits / t, labels).item())
+
+
+def by_calibration(logits, labels):
+    steps = torch.arange(0.2, 6, 0.02).tolist()
+    return min(steps, key=lambda t: calibration_error((logits / t).softmax(1), labels))
 
 
 RIGHT = [
@@ -108,10 +125,12 @@ WRONG = [
     ("06.2", most_votes, "how many votes"),
     ("06.2", lambda known, labels, new, k: labels[:40], "clear votes"),
     ("06.2", voting(cosine, count=7), "Is k used?"),
+    ("06.2", weighted_votes, "near or far"),
     ("06.3", lambda p, y, bins: 100 * ece(p, y, bins), "in points"),
     ("06.3", lambda p, y, bins: ece(p, y, bins, weighted=False), "how many samples it contains"),
     ("06.3", lambda p, y, bins: ece(p, y, bins, gap=float), "**absolute**"),
     ("06.3", open_above, "`<=`"),
+    ("06.3", with_empty_bins, "empty bin"),
     ("06.3", each_alone, "each sample alone"),
     ("06.3", lambda p, y, bins: ece(p, y, 1), "**absolute**"),  # one bin and signed gaps are the same here
     ("06.3", lambda p, y, bins: 1 - p[torch.arange(len(y)), y].mean(), "**largest**"),
@@ -123,6 +142,7 @@ WRONG = [
     ("06.4", lambda logits, labels: 1.0, "changes nothing"),
     ("06.4", lambda logits, labels: -2.0, "positive"),
     ("06.4", lambda logits, labels: 4.0, "yours is 4"),
+    ("06.4", by_calibration, "the loss you minimise"),
 ]
 
 
