@@ -62,7 +62,8 @@ def command(words: str, python: Path | None = None) -> str:
 def cache_dir() -> Path:
     """`data/cache`, created if need be. Everything in it can be deleted: it will be computed again."""
     folder = root() / "data" / "cache"
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # a read-only checkout: nothing is kept, and all is computed again
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

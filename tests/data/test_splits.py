@@ -72,7 +72,7 @@ def test_small_classes_still_split():
         ([0] * 20 + [1, 1], {}, "Class 1 has only 2 of the three"),
         (LABELS, {"test": 0.9}, "test=0.9"),
         (LABELS, {"val": 0.0}, "val=0.0"),
-        (LABELS, {"test": 52}, "A test set of 52 items is not possible"),
+        (LABELS, {"test": 45, "groups": np.arange(200) // 2}, "A test set of 45 items is not possible"),
         (LABELS, {"groups": np.zeros(200, int)}, "of one group can't be cut"),
         (LABELS, {"groups": np.zeros(3, int)}, "every item has a group"),
         (LABELS, {"seed": -1}, "seed is 0 or more"),

@@ -64,7 +64,7 @@ class Batches(Passes):
             raise CourseError(
                 f"The {image_set.role} part of {image_set.name} is empty: there is nothing to make batches of."
             )
-        self.image_set, self.batch_size, self.shuffle = image_set, batch_size, shuffle
+        self.image_set, self.batch_size, self.shuffle = image_set, int(batch_size), shuffle
         self.seed, self.drop_last = seed, drop_last
         self.role, self.n = image_set.role, len(image_set)
         if drop_last:

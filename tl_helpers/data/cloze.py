@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 
 from tl_helpers import sources
+from tl_helpers.data.labelled import positions
 from tl_helpers.errors import CourseError
 
 KINDS = ("noun", "verb", "preposition")
@@ -97,8 +98,9 @@ class ClozeSet:
         return hashlib.sha256(repr(self.questions).encode()).hexdigest()
 
     def subset(self, indices, role: str | None = None) -> "ClozeSet":
-        """The questions at these positions."""
-        return replace(self, questions=tuple(self.questions[i] for i in indices), role=role or self.role)
+        """The questions at these positions, or where a boolean for each is true."""
+        chosen = tuple(self.questions[i] for i in positions(indices, len(self)).tolist())
+        return replace(self, questions=chosen, role=role or self.role)
 
     def fold(self, k: int) -> tuple["ClozeSet", "ClozeSet", "ClozeSet"]:
         """(train, val, test) of fold `k` in 0..4: a tale is in one of the three, and in `test` of one fold only.

@@ -140,13 +140,12 @@ class MaskedBatches(Passes):
         order = rng.permutation(self.n)
         for first in range(0, self.n, self.batch_size):
             ids, labels = zip(*(self._hide(rows[i], rng) for i in order[first : first + self.batch_size]), strict=True)
-            yield {"input_ids": pad(ids)}, torch.cat(labels), torch.ones(len(ids) * self.masks)
+            yield {"input_ids": pad(ids)}, torch.cat(labels), torch.ones(sum(map(len, labels)))
 
     def _hide(self, words: list[str], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         cls, sep, mask = self._marks
-        hidden = np.sort(
-            rng.choice([i for i, word in enumerate(words) if word[0].isalpha()], self.masks, replace=False)
-        )
+        places = [i for i, word in enumerate(words) if word[0].isalpha()]
+        hidden = np.sort(rng.choice(places, min(self.masks, len(places)), replace=False))  # some rows have fewer words
         labels = [self._pieces(words[i])[0] for i in hidden]
         row = [[mask] if i in hidden else self._pieces(word) for i, word in enumerate(words)]
         return torch.tensor([cls, *(piece for word in row for piece in word), sep]), torch.tensor(labels)
@@ -162,7 +161,7 @@ class RowBatches(Passes):
         if not rows or batch_size < 1:
             raise CourseError(f"{len(rows)} questions in batches of {batch_size}: there is nothing to read.")
         self.rows, self.labels, self.role, self.n = rows, torch.as_tensor(labels), role, len(rows)
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.batch_size, self.shuffle, self.seed = int(batch_size), shuffle, seed
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -56,7 +56,7 @@ def drawn_characters(
         CourseError: no pictures, a size or distortion that is not offered, a character given twice or missing from a font.
     """
     _check(n, seed, characters, size, distortion)
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(int(seed))  # torch takes no NumPy integer
     labels = torch.arange(n) % len(characters)
     labels = labels[torch.randperm(n, generator=draw)]
     fonts = torch.randint(len(FONTS), (n,), generator=draw)

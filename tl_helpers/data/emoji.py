@@ -17,6 +17,7 @@ from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.images import decode, read_many
 from tl_helpers.data.kept import kept
 from tl_helpers.data.splits import make_split
+from tl_helpers.errors import CourseError
 
 ARTISTS = ("google", "twitter")
 CLASSES = ("Smileys & Emotion", "Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects")
@@ -51,6 +52,8 @@ def load_emoji(artist: str, split_seed: int = 0) -> ImageSet:
 
 def emoji_files(artist: str) -> list[Path]:
     """The picture files of an artist, in the rows' order, as they were drawn: with transparency and whatever it hides."""
+    if artist not in ARTISTS:
+        raise CourseError(f"The artists are {' and '.join(ARTISTS)}; found {artist!r}.")
     folders = {name: sources.path_of(f"emoji-{name}") for name in ARTISTS}
     return [folders[artist] / file for file, _ in _pairs(list(folders.values()))]
 

@@ -1,7 +1,7 @@
 """A set written as folders of pictures, in the form that torchvision's ImageFolder and the article's second listing read."""
 
+import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -26,21 +26,31 @@ def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path
     if whole.split is None or not hasattr(whole, "images"):
         raise CourseError(f"{name} has no pictures with a split to write.")
     mark = f"{whole.fingerprint} {whole.split.hash}\n"
-    if target.exists():
-        if (target / MARK).is_file() and (target / MARK).read_text() == mark:
+    try:
+        if _contains(target, mark):
             return target
-        if not target.is_dir() or any(target.iterdir()):
+        if target.exists():
+            if not target.is_dir() or any(target.iterdir()):
+                raise CourseError(
+                    f"{target} already exists and contains something else. Choose another directory or remove it."
+                )
+            target.rmdir()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+            written = Path(temporary) / "set"
+            _write(whole, written)
+            (written / MARK).write_text(mark)
+            written.rename(target)  # so an interrupted run leaves no half-written set behind
+    except OSError as error:
+        if not _contains(target, mark):  # else another process was quicker
             raise CourseError(
-                f"{target} already exists and contains something else. Choose another directory or remove it."
-            )
-        target.rmdir()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-        written = Path(temporary) / "set"
-        _write(whole, written)
-        (written / MARK).write_text(mark)
-        shutil.move(written, target)  # so an interrupted run leaves no half-written set behind
+                f"{target} can't be written ({error.strerror}). Choose a new directory elsewhere."
+            ) from error
     return target
+
+
+def _contains(target: Path, mark: str) -> bool:
+    return os.path.isfile(target / MARK) and (target / MARK).read_text() == mark
 
 
 def _write(whole: ImageSet, folder: Path) -> None:

@@ -41,7 +41,8 @@ class ImageSet(Labelled):
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
-        object.__setattr__(self, "classes", tuple(self.classes))
+        for name in ("classes", "names"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise CourseError(f"images have to be uint8 (n, 1 or 3, H, W); found {self.images.dtype} {shape}.")
         columns = {"names": self.names, "weights": self.weights, "groups": self.groups, **self.columns}
@@ -59,7 +60,7 @@ class ImageSet(Labelled):
     @functools.cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of name, pixels (if streamed, their files' names, sizes and times instead) and labels."""
-        digest = hashlib.sha256(f"{self.name} {tuple(self.images.shape)}".encode())
+        digest = hashlib.sha256(f"{self.name} {tuple(self.images.shape)}".encode("utf-8", "surrogateescape"))
         if isinstance(self.images, StreamedImages):
             digest.update(self.images.state.encode())
             digest.update(self.images.indices.numpy())
@@ -73,6 +74,8 @@ class ImageSet(Labelled):
 
         Raises CourseError if that does not fit into memory: `Batches` then resizes batch by batch.
         """
+        if isinstance(self.images, Tensor) and self.images.shape[-2:] == (size, size):
+            return self.images
         kept = self.__dict__.get("_resized")
         if kept is None or kept.shape[-1] != size:
             if not self.fits(size):

@@ -32,7 +32,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 # what Pillow raises on broken files; the last two come from a malformed header
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, NotImplementedError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, RuntimeError)
 
 
 def decode(path: Path | str, background: str = "white", *, size: int | None = None) -> Tensor:
@@ -131,9 +131,9 @@ def _read(path: Path, background: str, size: int | None) -> Image.Image:
 
 def _guarded(path: Path, use: Callable[[Image.Image], object]):
     """Open a picture and use it; every way in which that can fail is reported in one sentence."""
-    if path.is_dir():
-        raise CourseError(f"{path} is a folder: name the pictures in it, such as {path / '*.png'}.")
     try:
+        if path.is_dir():
+            raise CourseError(f"{path} is a folder: name the pictures in it, such as {path / '*.png'}.")
         if path.stat().st_size == 0:
             raise CourseError(f"{path} is empty (0 bytes). Copy it again or remove it.")
         with Image.open(path) as image:
@@ -168,7 +168,7 @@ def check_colour(name: str) -> tuple[int, ...]:
     """The colour for a name or "#rrggbb"; CourseError if there is none."""
     try:
         return ImageColor.getrgb(name)
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise CourseError(f"{name!r} is not a colour. Try a name such as 'white' or '#rrggbb'.") from error
 
 

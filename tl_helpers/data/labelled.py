@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 
 from tl_helpers.errors import CourseError
@@ -50,7 +51,7 @@ class Labelled:
         """
         if per_class < 1:
             raise CourseError(f"few needs at least one item per class; found {per_class}.")
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(int(seed)))
         chosen = [order[self.labels[order] == label][:per_class] for label in range(len(self.classes))]
         return self.subset(torch.cat(chosen).sort().values)
 
@@ -76,7 +77,7 @@ class Labelled:
             raise CourseError(
                 f"{len(self)} labels need as many {things} and entries in each column; found {n} and {wrong}."
             )
-        if self.labels.dtype != torch.int64 or (
+        if getattr(self.labels, "dtype", None) != torch.int64 or (
             n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes)
         ):
             raise CourseError(
@@ -88,12 +89,18 @@ class Labelled:
 
 def positions(indices, n: int) -> torch.Tensor:
     """Integers, or booleans for each of `n` items, in any sequence, as int64 positions; CourseError for anything else."""
-    index = torch.as_tensor(indices)
-    if (index.dtype == torch.bool and len(index) != n) or (index.is_floating_point() and len(index)):
-        raise CourseError(
-            f"A subset takes positions, or {n} booleans, one for each item; found {len(index)} of {index.dtype}."
-        )
-    return index.nonzero().flatten() if index.dtype == torch.bool else index.to(torch.int64)
+    try:  # the copy: torch takes no array that runs backwards, such as scores.argsort()[::-1]
+        index = torch.as_tensor(indices.copy() if isinstance(indices, np.ndarray) else indices)
+        true_or_not = index.dtype == torch.bool
+        fits = index.ndim == 1 and (len(index) == n if true_or_not else not (len(index) and index.is_floating_point()))
+    except (TypeError, ValueError, RuntimeError):
+        fits = False
+    if not fits:
+        raise CourseError(f"A subset takes positions, or {n} booleans, one for each item; found {str(indices)[:60]}.")
+    index = index.nonzero().flatten() if true_or_not else index.to(torch.int64)
+    if len(index) and not -n <= int(index.min()) <= int(index.max()) < n:
+        raise CourseError(f"Positions go from 0 to {n - 1}; found {int(index.min())} to {int(index.max())}.")
+    return index
 
 
 def _rows(column, index: torch.Tensor):

@@ -1,6 +1,7 @@
 """One loader for every set, by name or by folder."""
 
 import difflib
+import os
 from pathlib import Path
 
 import torch
@@ -37,6 +38,11 @@ def load(
     Raises CourseError for anything else, naming what is available.
     """
     name = str(name_or_path)
+    path = Path(os.path.expanduser(name))
+    if split_seed < 0:
+        raise CourseError(f"split_seed is 0 or more; found {split_seed}.")
+    if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+        raise CourseError(f"{path} can't be read (permission denied).")
     if split != "default" and name != "elpv":
         raise CourseError(f"split={split!r} is for elpv; {name} has only the default split.")
     if (name in OFFLINE or is_text(name)) and (image_size or background != "white"):
@@ -55,12 +61,10 @@ def load(
         from tl_helpers.data.online import load_online
 
         return load_online(name, split_seed, image_size)
-    if Path(name).expanduser().exists():
+    if name and os.path.exists(path):
         from tl_helpers.data.folders import load_folder
 
-        return load_folder(
-            Path(name).expanduser(), split_seed, skip_bad=skip_bad, background=background, image_size=image_size
-        )
+        return load_folder(path, split_seed, skip_bad=skip_bad, background=background, image_size=image_size)
     close = difflib.get_close_matches(name, [*OFFLINE, *TEXTS, *ONLINE], 1)
     raise CourseError(
         f"There is no set or folder {name!r}{f'; did you mean {close[0]!r}?' if close else '.'} The names are "

@@ -33,9 +33,9 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
 
     Each cut is one fold of scikit-learn's StratifiedKFold, or of StratifiedGroupKFold if `groups` are given, which are
     never split; the seed also draws the fold, because StratifiedGroupKFold puts the largest group into fold 0 for every
-    seed. So a share means the nearest 1/k (0.25: one of four folds; 0.15: one of seven; k is at most the size of the
-    largest class). A whole number for `test` asks for exactly that many: the drawn fold hands back items that are alone
-    in their group (0: no test set is cut).
+    seed. So a share means one of round(1 / share) folds (0.25: of four; 0.15: of seven; 0.4: of two), of at most as many
+    as the largest class has items. A whole number for `test` asks for exactly that many: the drawn fold hands back items
+    that are alone in their group (0: no test set is cut).
 
     labels, groups: (n,) integers. Raises CourseError if a class has fewer than three items, or its groups leave none of
     them to train on.
@@ -65,7 +65,7 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
 
 
 def _share(test: float | int, labels: np.ndarray) -> float:
-    return test if isinstance(test, float) else test / max(1, len(labels))
+    return test if isinstance(test, float) or not test else 1 / max(1, len(labels) // test)
 
 
 def cut(items, labels, groups, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

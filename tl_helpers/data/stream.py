@@ -9,10 +9,8 @@ from torch import Tensor
 
 from tl_helpers.data.batches import Passes, derived_seed
 from tl_helpers.data.text import TextSet
-from tl_helpers.data.tokens import bare
+from tl_helpers.data.tokens import UNKNOWN, bare
 from tl_helpers.errors import CourseError
-
-UNKNOWN = 1
 
 
 class TokenStream(Passes):
@@ -40,16 +38,22 @@ class TokenStream(Passes):
         shuffle: bool = False,
         seed: int = 0,
     ):
+        if min(batch_size, length, 1 if batches is None else batches) < 1 or seed < 0:
+            raise CourseError(
+                f"batch_size, length and batches have to be at least 1, seed at least 0; found {batch_size}, {length}, "
+                f"{batches} and {seed}."
+            )
         rows = bare(tokenizer).encode_batch_fast(list(texts.texts), add_special_tokens=False)
         self._texts = [torch.tensor([*row.ids, 0]) for row in rows if row.ids]
         self.batch_size, self.length, self.shuffle, self.seed = batch_size, length, shuffle, seed
         self.n = sum(map(len, self._texts))
-        self._whole = (self.n - 1) // (batch_size * length)
+        self._whole = max(0, self.n - 1) // (batch_size * length)
         if not self._whole:
             raise CourseError(
                 f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take shorter or fewer rows."
             )
         self._batches = min(batches or self._whole, self._whole)
+        self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)
         self._source, self.role = (texts.fingerprint, tokenizer.to_str()), texts.role
 
     def __len__(self) -> int:
@@ -71,7 +75,7 @@ class TokenStream(Passes):
                 kept = times, self._in_order(times)
             start, size = place * self.batch_size * self.length, self.batch_size * self.length
             words, following = (kept[1][start + k : start + k + size] for k in (0, 1))
-            yield words.view(self.batch_size, self.length), following, (following != UNKNOWN).float()
+            yield words.view(self.batch_size, self.length), following, (following != self._unknown).float()
 
     def _in_order(self, times: int) -> Tensor:
         """All texts one after another, in the order in which they are read after `times` whole readings."""

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class TextSet(Labelled):
     split: Split | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
+        for name in ("texts", "classes", "names"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_labels(len(self.texts), "texts", {"names": self.names, "weights": self.weights})
 
     def __getitem__(self, index: int) -> tuple[str, int]:
@@ -79,13 +81,13 @@ def load_text(
     Raises CourseError: a column is missing, a document has more than a million characters, there is only one class, or
     val or test rows have a class that no training row has.
     """
-    name, where = str(name_or_path), Path(name_or_path).expanduser()
+    name, where = str(name_or_path), Path(os.path.expanduser(name_or_path))
     if name in TEXTS:
         parts = {part: _standard(path_of(f"{name}-{part}"), part) for part in ("train", "test")}
         row = source(f"{name}-train")
         return _assemble(name, parts, split_seed, [], licence=row.licence, attribution=row.attribution)
     columns, notes = (text_column, label_column), []
-    if where.is_dir():
+    if os.path.isdir(where):
         files = {part: file for part in ("train", "val", "test") if (file := text_file(where, part))}
         for part in ("train", "test"):
             if part not in files:
@@ -104,7 +106,7 @@ def is_text(name_or_path: str | Path) -> bool:
 
     A train.csv next to class folders of pictures does not make a text set of them.
     """
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))  # "~nobody" stays; Path.expanduser raises RuntimeError
     if str(name_or_path) in TEXTS or path.suffix.lower() in ENDINGS:
         return True
     return bool(text_file(path, "train")) and not holds_classes(path)
@@ -112,7 +114,7 @@ def is_text(name_or_path: str | Path) -> bool:
 
 def text_file(folder: Path, part: str) -> Path | None:
     """`folder/part.csv`, .tsv or .jsonl, the first that exists."""
-    return next((folder / f"{part}{end}" for end in ENDINGS if (folder / f"{part}{end}").is_file()), None)
+    return next((folder / f"{part}{end}" for end in ENDINGS if os.path.isfile(folder / f"{part}{end}")), None)
 
 
 def near_duplicates(of: TextSet, known: TextSet, words: int = 20) -> Tensor:
@@ -138,7 +140,8 @@ def _assemble(name: str, parts: dict[str, list[Row]], seed: int, notes: list[str
     if len(classes) < 2:
         found = f"all of the {len(rows)} rows say {classes[0]!r}" if classes else "there are no rows"
         raise CourseError(f"{name} has to hold at least two classes, but {found}. Is label_column the right one?")
-    labels = np.array([classes.index(row.label) for row in rows])
+    number = {label: k for k, label in enumerate(classes)}  # .index would take minutes on thousands of classes
+    labels = np.array([number[row.label] for row in rows])
     role = np.repeat(list(parts), [len(part) for part in parts.values()])
     texts = tuple(row.text for row in rows)
     unseen = set(labels[role != "train"]) - set(labels[role == "train"]) if "train" in parts else set()
@@ -174,6 +177,8 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
                 "needs at least two. Does the label column name classes?"
             )
         chosen = np.isin(first[of], cut(np.sort(several), labels, None, share, rng)[1]) & (role == from_role)
+        lost = np.setdiff1d(labels[role == from_role], labels[(role == from_role) & ~chosen])
+        chosen &= ~np.isin(of, of[np.isin(labels, lost)])  # a class that only repeats another's documents
         role[chosen] = to_role
 
     if "test" not in role:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from tl_helpers.data.batches import Passes, derived_seed
 from tl_helpers.data.text import TextSet
@@ -17,9 +18,9 @@ BUCKET = 50  # batches whose documents are sorted by length together
 
 
 def word_tokenizer(texts: Iterable[str], size: int = 8000) -> Tokenizer:
-    """Lower-cased words and punctuation marks: the `size` most frequent of `texts`, the rest is [UNK].
+    """Lower-cased words and punctuation marks: the most frequent of `texts`, the rest is [UNK].
 
-    [PAD] is 0, [UNK] is 1, then words by falling frequency. Train it on training texts only.
+    Of `size` numbers [PAD] is 0, [UNK] is 1, then come words by falling frequency. Train it on training texts only.
     """
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -55,9 +56,7 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) ->
 def padded(rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
     """Rows of ids as {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, t the longest; mask 1 is a token, 0 padding."""
     lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.full((len(rows), int(lengths.max())), pad)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
+    ids = pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], batch_first=True, padding_value=pad)
     return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
 
@@ -85,7 +84,7 @@ class TextBatches(Passes):
             raise CourseError(
                 f"The {text_set.role} part of {text_set.name} is empty: there is nothing to make batches of."
             )
-        self.text_set, self.batch_size, self.shuffle, self.seed = text_set, batch_size, shuffle, seed
+        self.text_set, self.batch_size, self.shuffle, self.seed = text_set, int(batch_size), shuffle, seed
         self.role, self.n = text_set.role, len(text_set)
         self.rows = encode(text_set.texts, tokenizer, max_tokens)
         self._lengths = torch.tensor([len(row) for row in self.rows])
