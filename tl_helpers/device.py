@@ -182,7 +182,8 @@ def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:
 
 def seed_everything(seed: int) -> None:
     """Use one seed for Python, NumPy and torch (every device). DataLoader workers derive theirs from torch's."""
-    random.seed(int(seed))  # Python's generator does not accept NumPy's integers
+    seed = int(seed)  # NumPy's integers are too narrow for what follows, and Python's generator refuses them
+    random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 

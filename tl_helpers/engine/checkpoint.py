@@ -36,15 +36,20 @@ def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
 
 def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
     """Tensors (CPU, contiguous) and state from a file that `save` wrote. CourseError if it is not such a file."""
-    if Path(path).is_dir():
-        raise CourseError(f"{path} is a folder, but a checkpoint file is expected, such as training.safetensors in it.")
-    if not Path(path).is_file():
-        raise CourseError(f"There is no checkpoint {path}. `{command('tl_helpers train … --out DIR')}` writes one.")
     try:
+        if Path(path).is_dir():
+            raise CourseError(
+                f"{path} is a folder, but a checkpoint file is expected, such as training.safetensors in it."
+            )
+        if not Path(path).is_file():
+            raise CourseError(f"There is no checkpoint {path}. `{command('tl_helpers train … --out DIR')}` writes one.")
+        Path(path).open("rb").close()  # safetensors says of a file that may not be read that it isn't there
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])
             # copied: a view would keep the file mapped, and Windows lets nobody replace a mapped file
             return {name: file.get_tensor(name).clone() for name in file.keys()}, state  # noqa: SIM118 (no mapping)
+    except OSError as error:
+        raise CourseError(f"{path} can't be read ({error}). Are you allowed to?") from error
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise CourseError(
             f"{path} is not a checkpoint of this course, or is damaged ({error}). Delete it to train again."

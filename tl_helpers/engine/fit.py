@@ -1,6 +1,7 @@
 """The one training loop of the course; `train_model`, the recipes and the command line all end up here."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from ..device import Hardware, home_of, out_of_memory, own_chance, pick_device, seed_everything
+from ..device import Hardware, out_of_memory, own_chance, pick_device, seed_everything
 from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
 from . import checkpoint as files
@@ -70,25 +71,26 @@ def fit(
         CourseError: a test set as `train` or `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
     """
     refuse_test(train, val)
-    run = _Run(model, train, val, settings, hardware or pick_device(), seed, groups, phase, start)
-    kept = Path(checkpoint).expanduser() if checkpoint else None
-    try:
-        if kept and kept.exists():
-            run.restore(kept)
-        bar = training_bar(phase, settings.epochs * run.steps, run.epoch * run.steps)
-        with run.hardware.memory(), own_chance(seed), closing(bar):
-            while run.epoch < settings.epochs and not run.patience_is_over():
-                run.one_epoch(bar)
-                if kept:
-                    run.keep(kept)
-                if each_epoch:
-                    each_epoch(run.result.history[-1])
-    except KeyboardInterrupt:
-        run.result.ended = "interrupted"
-        again = f" The same call goes on from {checkpoint}." if kept and kept.exists() else ""
-        say(f"Stopped by you in epoch {run.epoch + 1}; the model knows what {run.epoch} epochs taught it.{again}")
-    finally:
-        run.finish()
+    kept, hardware = Path(checkpoint).expanduser() if checkpoint else None, hardware or pick_device()
+    with hardware.lend(model):
+        run = _Run(model, train, val, settings, hardware, seed, groups, phase, start)
+        try:
+            if kept and os.path.lexists(kept):  # unlike Path.exists, no error for a folder that may not be entered
+                run.restore(kept)
+            bar = training_bar(phase, settings.epochs * run.steps, run.epoch * run.steps)
+            with own_chance(seed), closing(bar):
+                while run.epoch < settings.epochs and not run.patience_is_over():
+                    run.one_epoch(bar)
+                    if kept:
+                        run.keep(kept)
+                    if each_epoch:
+                        each_epoch(run.result.history[-1])
+        except KeyboardInterrupt:
+            run.result.ended = "interrupted"
+            again = f" The same call goes on from {checkpoint}." if kept and os.path.lexists(kept) else ""
+            say(f"Stopped by you in epoch {run.epoch + 1}; the model knows what {run.epoch} epochs taught it.{again}")
+        finally:
+            run.finish()
     return run.result
 
 
@@ -97,18 +99,18 @@ class _Run:
 
     def __init__(self, model, train, val, settings, hardware, seed, groups, phase, start):
         self.model, self.train, self.val, self.settings = model, train, val, settings
-        self.hardware, self.seed, self.phase, self.start = hardware, seed, phase, start
-        self.steps = math.ceil(len(train) / settings.accumulate)
+        self.hardware, self.seed, self.phase, self.start = hardware, int(seed), phase, start
+        self.steps = math.ceil(_batches(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
-        if not len(train) or (hasattr(val, "__len__") and not len(val)):
+        if not self.steps or not _batches(val):
             raise CourseError(
                 "There is no batch to train or to validate on: the set is empty or smaller than a batch (drop_last)."
             )
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
+        groups = [{**group, "params": list(group["params"])} for group in groups]  # once read, an iterator is empty
         if not any(group["params"] for group in groups):
             raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")
-        self.home, self.threads = home_of(model), torch.get_num_threads()
-        hardware.place(model)
+        self.threads = torch.get_num_threads()
         self.best = files.snapshot(model)  # what an interruption before the end of the first epoch goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
         self.groups = [{k: v for k, v in group.items() if k not in ("name", "params")} for group in groups]
@@ -238,8 +240,8 @@ class _Run:
         merit = (figures["accuracy"], -figures["loss"])
         best = self.result.val
         if self.settings.keep == "last" or not best or merit > (best["accuracy"], -best["loss"]):
+            self.best = files.snapshot(self.judged)  # first: Ctrl-C here must not leave figures of other weights
             self.result.val, self.result.best_epoch = figures, self.epoch
-            self.best = files.snapshot(self.judged)
 
     def patience_is_over(self) -> bool:
         """Early stopping: no better validation for `patience` epochs."""
@@ -253,10 +255,10 @@ class _Run:
         return over
 
     def finish(self) -> None:
-        """Leave the model with the chosen weights, in eval mode, on the device it came from, and restore torch's threads."""
+        """Leave the model with the chosen weights, in eval mode, and restore torch's threads."""
         torch.set_num_threads(self.threads)  # a resumed training used the number it had begun with
         self.model.load_state_dict(self.best)
-        self.model.eval().to(self.home)
+        self.model.eval()
 
     def keep(self, file: Path) -> None:
         """Write everything that the next epoch needs."""
@@ -295,5 +297,16 @@ class _Run:
             "validation data": getattr(self.val, "fingerprint", None),
             "model": getattr(self.model, "spec", None),
             "parameters": [list(parameter.shape) for parameter in self.learning],
-            "groups": str(self.groups),
+            "layers": {name: tensor.shape for name, tensor in self.model.state_dict().items()},
+            "groups": self.groups,
         }
+
+
+def _batches(batches) -> int:
+    try:
+        return len(batches)
+    except TypeError as error:
+        raise CourseError(
+            "Training passes over its batches once per epoch and has to know how many there are: give it a DataLoader over "
+            f"a data set with a length, or list(…) of the batches ({error})."
+        ) from error

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..device import Hardware, own_chance, pick_device
+from ..device import Hardware, out_of_memory, own_chance, pick_device
 from ..errors import CourseError
 from ..models.freezing import train_mode
 from . import checkpoint as files
@@ -63,6 +63,12 @@ def lr_find(
         try:
             with own_chance(seed), order_kept(train):
                 rates, losses = _rise(model, train, groups, low, high, steps, hardware)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise CourseError(
+                "A batch does not fit into memory, and only `fit` cuts batches: lower batch_size."
+            ) from None
         finally:
             model.load_state_dict(before)
             for module, training in modes.items():
@@ -71,7 +77,8 @@ def lr_find(
                 parameter.grad = gradient
     if len(rates) < 10:
         raise CourseError(
-            f"The loss exploded after {len(rates)} of {steps} rates, starting from {low:.2g}: begin lower, with low=…."
+            f"The loss exploded after {len(rates)} of {steps} rates, starting from {low:.2g}: begin lower, with low=…; or, if "
+            "the model has learnt these data already and its loss is close to 0, take larger batches or a fresh model."
         )
     return RateCurve(rates, losses, _suggest(rates, losses))
 
@@ -96,7 +103,7 @@ def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float]
             logits = model(inputs).float()
         if step == 0:
             check_labels(logits, labels)
-        loss = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum()
+        loss = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum().clamp(min=1e-12)
         mean = 0.9 * mean + 0.1 * loss.item()
         smooth = mean / (1 - 0.9 ** (step + 1))
         if not math.isfinite(smooth) or (losses and smooth > 4 * min(losses)):

@@ -19,7 +19,17 @@ TOO_LARGE = (
 
 def unpack(batch: tuple | list) -> tuple:
     """A batch as (inputs, labels, weights); weights are ones if a loader gives only (inputs, labels)."""
+    if not isinstance(batch, tuple | list) or len(batch) < 2 or not isinstance(batch[1], Tensor):
+        kinds = ", ".join(type(part).__name__ for part in batch) if isinstance(batch, tuple | list) else ""
+        raise CourseError(
+            "A batch is (inputs, labels) or (inputs, labels, weights), with labels and weights as tensors; found a "
+            f"{type(batch).__name__}{f' of {kinds}' if kinds else ''}."
+        )
     inputs, labels, *rest = batch
+    if not ((labels.dtype == torch.int64 and labels.ndim == 1) or (labels.is_floating_point() and labels.ndim == 2)):
+        raise CourseError(
+            f"Labels are int64 of shape (batch,), or distributions as floats; found {labels.dtype} {tuple(labels.shape)}."
+        )
     return inputs, labels, rest[0] if rest else torch.ones(len(labels))
 
 
@@ -67,6 +77,7 @@ def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> di
     check_labels(logits, labels)
     weights = torch.ones(len(labels)) if weights is None else weights
     losses = F.cross_entropy(logits, labels, reduction="none")
+    labels = labels.argmax(1) if labels.ndim == 2 else labels  # of a distribution, the class with the largest share
     predicted, present = logits.argmax(1), labels.unique()
     return {
         "loss": float((losses * weights).sum() / weights.sum()),
@@ -100,10 +111,9 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 10) -> 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """CourseError if a label has no logit (the head was made for fewer classes than the data has) or is not a distribution."""
-    if logits.ndim != 2:
-        raise CourseError(
-            f"The model should give logits (batch, classes), found {tuple(logits.shape)}. Is a head missing?"
-        )
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise CourseError(f"The model should give logits (batch, classes), found {found}. Is a head missing?")
     if labels.is_floating_point():
         if labels.shape != logits.shape or not torch.allclose(
             labels.sum(1), torch.ones(len(labels), device=labels.device), atol=1e-3
@@ -112,10 +122,6 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
                 f"Labels as distributions are (batch, {logits.shape[1]}) here, with rows summing to 1; found {tuple(labels.shape)}."
             )
         return
-    if labels.dtype != torch.int64 or labels.ndim != 1:
-        raise CourseError(
-            f"Labels are int64 of shape (batch,), or distributions as floats; found {labels.dtype} {tuple(labels.shape)}."
-        )
     low, high, width = int(labels.min()), int(labels.max()), logits.shape[1]
     if low < 0 or high >= width:
         raise CourseError(

@@ -54,9 +54,15 @@ def order_kept(batches) -> Iterator[None]:
             generator.set_state(state)
 
 
+def sampler_of(batches) -> Iterable | None:
+    """What draws the order of a DataLoader, also behind a `batch_sampler=` of the caller's; None for other batches."""
+    return getattr(getattr(batches, "batch_sampler", None), "sampler", getattr(batches, "sampler", None))
+
+
 def _generators(batches) -> list[torch.Generator]:
-    """A DataLoader's own generator and its sampler's, if they have one."""
-    found = (getattr(owner, "generator", None) for owner in (batches, getattr(batches, "sampler", None)))
+    """A DataLoader's own generator, its batch sampler's and its sampler's, if they have one."""
+    owners = batches, getattr(batches, "batch_sampler", None), sampler_of(batches)
+    found = (getattr(owner, "generator", None) for owner in owners)
     return [one for one in found if isinstance(one, torch.Generator)]
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..device import Hardware, pick_device
+from ..device import Hardware, own_chance, pick_device
 from ..errors import CourseError
 from .fit import fit
-from .metrics import measure, predict
+from .metrics import check_labels, measure, predict
+from .protocol import order_kept, sampler_of
 from .settings import Settings
 
 
@@ -62,7 +63,7 @@ def train_model(
 
 def _samples(loader) -> int | None:
     """How many samples one pass of a loader contains; None if that can't be known without a pass."""
-    for owner in (getattr(loader, "sampler", None), getattr(loader, "dataset", None)):
+    for owner in (sampler_of(loader), getattr(loader, "dataset", None)):
         with contextlib.suppress(TypeError):  # an iterable data set has no length
             return len(owner)
     return getattr(loader, "n", None)
@@ -70,10 +71,11 @@ def _samples(loader) -> int | None:
 
 def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Hardware) -> None:
     """Ask the model itself how many logits it gives: its last linear layer need not be its head."""
-    model.eval()
-    hardware.place(model)
-    with torch.inference_mode():
-        outputs = model(hardware.send(next(iter(batches))[0][:1])).shape[1]
+    with own_chance(0), order_kept(batches):
+        batch = next(iter(batches))
+    logits, labels, _ = predict(model, [batch], hardware)
+    check_labels(logits, labels)
+    outputs = logits.shape[1]
     if outputs != len(classes):
         raise CourseError(
             f"The head has {outputs} outputs for {len(classes)} classes: replace the model's last layer by one with "
@@ -83,9 +85,7 @@ def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Har
 
 def test_model(model: nn.Module, device: torch.device | str, testloader) -> float:
     """The share of right answers on `testloader`, in [0, 1]. Every sample counts once, even in a ragged last batch."""
-    hardware = pick_device(device)
-    hardware.place(model)
-    logits, labels, _ = predict(model, testloader, hardware)
+    logits, labels, _ = predict(model, testloader, pick_device(device))
     return measure(logits, labels)["accuracy"]
 
 

@@ -35,11 +35,16 @@ class Settings:
     keep: str = "best"
 
     def __post_init__(self):
-        if isinstance(self.lr, str):
-            raise CourseError(f"lr must be a number, found the text {self.lr!r}.")
-        if self.epochs != int(self.epochs):
-            raise CourseError(f"epochs must be a whole number, found {self.epochs}.")
-        object.__setattr__(self, "epochs", int(self.epochs))
+        try:
+            self._check()
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CourseError(f"A setting is not of the kind it should be ({error}): {self}.") from error
+
+    def _check(self) -> None:
+        for name in ("epochs", "accumulate"):
+            if getattr(self, name) != int(getattr(self, name)):
+                raise CourseError(f"{name} must be a whole number, found {getattr(self, name)!r}.")
+            object.__setattr__(self, name, int(getattr(self, name)))
         if self.epochs < 1 or not 0 < self.lr < math.inf or not self.weight_decay >= 0 or self.accumulate < 1:
             raise CourseError(f"Training needs epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
         if self.clip is not None and not self.clip > 0:

@@ -7,9 +7,7 @@ from .freezing import freeze, unfreeze
 from .heads import Classifier
 
 
-def add_lora(
-    model: Classifier, rank: int = 8, *, alpha: int = 16, targets: tuple[str, ...] = ("query", "value")
-) -> None:
+def add_lora(model: Classifier, rank: int = 8, *, targets: tuple[str, ...] = ("query", "value")) -> None:
     """Freeze the backbone and add an adapter of rank `rank` to each layer named in `targets`; the head learns.
 
     In place. Such a layer is linear ("query", "value" in a transformer) or a convolution ("conv_pw", "conv_pwl" in
@@ -19,14 +17,21 @@ def add_lora(
         CourseError: the backbone has no layer with one of these names.
     """
     from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
 
+    if isinstance(targets, str) or not rank >= 1:
+        raise CourseError(
+            f'targets is a tuple of names such as ("query", "value"), rank at least 1; found {targets!r}, {rank}.'
+        )
+    if any(isinstance(module, LoraLayer) for module in model.modules()):
+        raise CourseError("This model has adapters already: merge_lora first, or make the model anew.")
     kinds = (nn.Linear, nn.Conv2d)
     layers = [name.rpartition(".")[2] for name, module in model.backbone.named_modules() if isinstance(module, kinds)]
     if missing := [name for name in targets if name not in layers]:
         names = ", ".join(list(dict.fromkeys(layers))[:8])
         raise CourseError(f"{model.backbone.name} has no layer called {' or '.join(missing)}; it has {names}.")
     freeze(model.backbone)
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets)), model.backbone)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=16, target_modules=list(targets)), model.backbone)
     unfreeze(model.head)
 
 

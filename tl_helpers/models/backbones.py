@@ -105,6 +105,8 @@ class Backbone(Encoder):
         return True
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise CourseError(f"{self.name} takes images as a tensor (b, 3, h, w), found {type(x).__name__}.")
         shape = tuple(x.shape)
         if x.ndim != 4 or shape[1] not in (1, 3):
             hint = " For one image add a batch dimension: image[None]." if x.ndim == 3 else ""
@@ -278,6 +280,8 @@ def _could_be_maps(y: object) -> bool:
 
 def _as_maps(y: Tensor, body: nn.Module, size: torch.Size) -> Tensor:
     """Tokens (b, n, c) or maps with channels last -> (b, c, h', w'), for input images of `size`."""
+    if not isinstance(y, Tensor):
+        raise CourseError(f"The network {type(body).__name__} gives several maps at once: choose another backbone.")
     if y.ndim == 3:
         extra = getattr(body, "num_prefix_tokens", y.shape[1] - math.isqrt(y.shape[1]) ** 2)  # class token, registers
         y = y[:, extra:].transpose(1, 2)

@@ -28,16 +28,18 @@ def unfreeze_from(model: nn.Module, stage: str) -> None:
     """Let `stage` of the backbone and everything above it learn; freeze what is below. A head is left as it is.
 
     Args:
-        model: a Backbone, or a Classifier with one.
+        model: a Backbone, or a Classifier with one; of another network, the children count as stages.
         stage: a name from ``backbone.stages``, which runs from stem to top.
 
     Raises:
         CourseError: there is no such stage.
     """
     backbone = getattr(model, "backbone", model)
-    stages = backbone.stage_parameters()
+    stages = parts(backbone)
     if stage not in stages:
-        raise CourseError(f"{backbone.name} has no stage {stage!r}; from stem to top: {', '.join(stages)}.")
+        raise CourseError(
+            f"{getattr(backbone, 'name', 'This network')} has no stage {stage!r}; from stem to top: {', '.join(stages)}."
+        )
     freeze(backbone)
     names = list(stages)
     for name in names[names.index(stage) :]:

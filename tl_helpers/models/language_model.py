@@ -81,21 +81,25 @@ class LanguageModel(nn.Module):
         """
         tokenizer = self.encoder.tokenizer
         words = [word for word in tokenizer.encode(start).ids if word != UNKNOWN]
-        if not words or temperature <= 0:
+        if not words or not temperature > 0:
             raise CourseError(
                 f"write takes at least one known word and a temperature above 0, found {start!r}, {temperature}."
             )
-        training = self.training
+        modes = {module: module.training for module in self.modules()}
         self.eval()
-        draw, device = torch.Generator().manual_seed(seed), self.bias.device
-        for _ in range(length):
-            read = torch.tensor([words[-(self.encoder.longest or 512) :]], device=device)
-            scores = self._scores(self.encoder.states(read)[0, -1]).float().cpu() / temperature
-            scores[UNKNOWN] = -torch.inf
-            words.append(int(torch.multinomial(scores.softmax(0), 1, generator=draw)))
-            if words[-1] == 0:
-                break
-        self.train(training)
+        draw, device = torch.Generator().manual_seed(int(seed)), self.bias.device
+        try:
+            for _ in range(length):
+                read = torch.tensor([words[-(self.encoder.longest or 512) :]], device=device)
+                scores = self._scores(self.encoder.states(read)[0, -1]).float().cpu()
+                scores[UNKNOWN] = -torch.inf
+                scores = (scores - scores.max()) / min(max(temperature, 1e-30), 1e30)  # at most 0: no overflow
+                words.append(int(torch.multinomial(scores.softmax(0), 1, generator=draw)))
+                if words[-1] == 0:
+                    break
+        finally:
+            for module, training in modes.items():
+                module.training = training
         return " ".join(tokenizer.id_to_token(word) for word in words if word)
 
 

@@ -1,5 +1,7 @@
 """Layers as an optimiser and a reader see them: what learns how fast, and what a network costs."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -56,10 +58,8 @@ def summary_row(backbone: Backbone, size: int | None = None) -> dict:
     """
     size = size or backbone.preprocess.size
     image = torch.zeros(1, 3, size, size, device=backbone.mean.device)
-    was_training = backbone.training
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        backbone.eval()(image)
-    backbone.train(was_training)
+        copy.deepcopy(backbone).eval()(image)
     return {
         "name": backbone.name,
         "parameters": sum(p.numel() for p in backbone.parameters()),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..device import Hardware
 
 FAR = 20  # sentences
+CANDIDATES, MASK = 10, 103  # of a question; the id of [MASK]
 
 
 class AttentionSum(nn.Module):
@@ -23,14 +24,13 @@ class AttentionSum(nn.Module):
     A score is the product of the two states, each projected to `inner` numbers, plus one learnt number per distance.
     """
 
-    def __init__(self, width: int, inner: int = 64, candidates: int = 10, dropout: float = 0.2):
+    def __init__(self, width: int, inner: int = 64, dropout: float = 0.2):
         super().__init__()
         self.place, self.blank = (
             nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, inner)) for _ in range(2)
         )
         self.distance = nn.Embedding(FAR + 1, 1)
         nn.init.zeros_(self.distance.weight)
-        self.candidates = candidates
 
     def scores(self, inputs: dict[str, Tensor]) -> Tensor:
         """(b, n) float32; -inf where there is no candidate."""
@@ -43,7 +43,7 @@ class AttentionSum(nn.Module):
         return self.scores(inputs).softmax(1)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        own = inputs["candidate"][..., None] == torch.arange(1, self.candidates + 1, device=inputs["candidate"].device)
+        own = inputs["candidate"][..., None] == torch.arange(1, CANDIDATES + 1, device=inputs["candidate"].device)
         scores = self.scores(inputs)[..., None].masked_fill(~own, -1e4)  # finite, so that a candidate may occur nowhere
         return scores.logsumexp(1)
 
@@ -73,11 +73,11 @@ class WordReader(nn.Module):
     query's last state; here it is the state at the blank.
     """
 
-    def __init__(self, words: int, width: int = 96, hidden: int = 64, candidates: int = 10, dropout: float = 0.2):
+    def __init__(self, words: int):
         super().__init__()
-        self.words = nn.Sequential(nn.Embedding(words, width, padding_idx=0), nn.Dropout(dropout))
-        self.context, self.query = (BothWays(width, hidden) for _ in range(2))
-        self.head = AttentionSum(2 * hidden, candidates=candidates, dropout=dropout)
+        self.words = nn.Sequential(nn.Embedding(words, 96, padding_idx=0), nn.Dropout(0.2))
+        self.context, self.query = (BothWays(96, 64) for _ in range(2))
+        self.head = AttentionSum(2 * 64)
 
     def places(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the head takes: the states of all words of the context, and of the blank."""
@@ -97,9 +97,9 @@ class PieceReader(nn.Module):
     (b, c, t), "blank": int64 (b,) the place of [MASK]}. `encoder` is a transformers model with `config.hidden_size`.
     """
 
-    def __init__(self, encoder: nn.Module, candidates: int = 10):
+    def __init__(self, encoder: nn.Module):
         super().__init__()
-        self.encoder, self.head = encoder, AttentionSum(encoder.config.hidden_size, candidates=candidates)
+        self.encoder, self.head = encoder, AttentionSum(encoder.config.hidden_size)
 
     def places(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the head takes, only for places where a candidate occurs: n is their largest number per row."""
@@ -130,16 +130,15 @@ class WordGuesser(nn.Module):
     them (tied weights). `encoder` is a transformers model with BERT's vocabulary.
     """
 
-    def __init__(self, encoder: nn.Module, mask: int = 103):
+    def __init__(self, encoder: nn.Module):
         super().__init__()
-        width = encoder.config.hidden_size
-        self.encoder, self.mask = encoder, mask
+        self.encoder, width = encoder, encoder.config.hidden_size
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.bias = nn.Parameter(torch.zeros(encoder.config.vocab_size))
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         ids = inputs["input_ids"]
-        states = self.transform(_transform(self.encoder, ids)[ids == self.mask])
+        states = self.transform(_transform(self.encoder, ids)[ids == MASK])
         logits = nn.functional.linear(states, self.encoder.get_input_embeddings().weight, self.bias)
         return logits.gather(1, inputs["offered"]) if "offered" in inputs else logits
 

@@ -205,8 +205,10 @@ def text_encoder(
     if tokenizer is not None:
         vocabulary = tokenizer.get_vocab_size()
     try:
+        if min((value for key, value in sizes.items() if key != "dropout"), default=1) < 1:
+            raise ValueError("every size is at least 1")
         return _KINDS[kind](kind, tokenizer, vocabulary=vocabulary, **sizes)
-    except (TypeError, AssertionError) as error:  # an unknown name; a width that four heads can't share
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # an unknown name; dropout=2; four heads
         asked = ", ".join(f"{key}={value}" for key, value in {"vocabulary": vocabulary, **sizes}.items())
         raise CourseError(f"The encoder {kind!r} can't be made with {asked} ({error}).") from error
 

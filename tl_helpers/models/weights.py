@@ -83,10 +83,10 @@ def _torchvision_file(row: Row) -> Path:
     prefix = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
     if not path.exists():
         _reach(url, row.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_PATIENCE)  # torch.hub itself would wait for ever
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), prefix and prefix[1], progress=False)
         except (OSError, RuntimeError) as error:
             raise _out_of_reach(row.name, error) from error

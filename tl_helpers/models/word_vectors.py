@@ -11,10 +11,10 @@ from torch import Tensor
 from ..errors import CourseError
 
 
-def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 160, window: int = 5) -> Tensor:
+def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 160) -> Tensor:
     """A vector for each word from running text without labels: float32 (vocabulary, width), rows of unit length on average.
 
-    Counts how often two words are within `window` places, turns counts into positive pointwise mutual information
+    Counts how often two words are within five places, turns counts into positive pointwise mutual information
     (with context counts to the power 0.75) and keeps its `width` largest directions, as Levy, Goldberg and Dagan (2015)
     found best. The words 0 (none) and 1 (unknown) count for nothing and get zeros, as does a word that never occurs.
 
@@ -24,7 +24,7 @@ def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 1
     rows, columns = [], []
     for text in texts:
         words = np.asarray(text)
-        for apart in range(1, window + 1):
+        for apart in range(1, 6):
             rows.append(words[:-apart])
             columns.append(words[apart:])
     left, right = (np.concatenate(side) if side else np.empty(0, int) for side in (rows, columns))
@@ -39,6 +39,8 @@ def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 1
     information = np.log(pairs.data / (total[pairs.row] * context[pairs.col]))
     positive = np.maximum(information, 0)
     table = sparse.csr_matrix((positive, (pairs.row, pairs.col)), counts.shape)
+    if not positive.any():
+        raise CourseError("No two words meet more often than by chance: there is nothing to learn. Use more text.")
     svd = TruncatedSVD(width, random_state=0)
     vectors = svd.fit_transform(table) / np.sqrt(svd.singular_values_)
     length = np.linalg.norm(vectors[total > 0], axis=1).mean()
