@@ -7,6 +7,7 @@ import ipywidgets
 import torch
 
 from tl_helpers.data import MIXES, ImageSet, augmentation, fit_square, mixed
+from tl_helpers.data.labelled import positions
 from tl_helpers.data.transforms import SINGLE
 from tl_helpers.lessons.plots.pictures import credits_of
 from tl_helpers.lessons.widgets import _card
@@ -21,7 +22,8 @@ def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72)
     method = ipywidgets.Dropdown(options=[*SINGLE, "trivial", *MIXES], description="method")
     strength = ipywidgets.FloatSlider(0.5, min=0.0, max=1.0, step=0.05, description="strength")
     again, page, draws = ipywidgets.Button(description="draw again"), ipywidgets.HTML(), [0]
-    images, labels = fit_square(image_set.images[torch.as_tensor(indices)], size), image_set.labels[list(indices)]
+    indices = positions(indices, len(image_set)).tolist()
+    images, labels = fit_square(image_set.images[torch.tensor(indices)], size), image_set.labels[indices]
 
     def show(_=None) -> None:
         strength.disabled = method.value not in (*SINGLE, *MIXES)  # the others draw their own

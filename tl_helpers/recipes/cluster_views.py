@@ -50,7 +50,10 @@ def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int 
 
 
 def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
-    """A map, float32 (n, 2): "pca" preserves large distances, "tsne" and "umap" neighbours; these two distort the rest."""
+    """A map, float32 (n, 2): "pca" preserves large distances, "tsne" and "umap" neighbours; these two distort the rest.
+
+    Fewer than ten rows, a single column, or rows that are all the same are laid out by "pca" whatever `kind` says.
+    """
     rows = as_rows(points)
     if kind not in ("pca", "tsne", "umap"):
         raise CourseError(f"There is no map {kind!r}; try pca, tsne or umap.")

@@ -164,6 +164,9 @@ def fit(
         CourseError: k is not between 1 and the number of different rows, values that are not finite, an unknown method.
     """
     rows, notes = as_rows(points), []
+    if k != int(k):
+        raise CourseError(f"k must be a whole number, found {k}.")
+    k = int(k)
     _check(rows, k, method, covariance)
     model = _model(k, method, seed, restarts, covariance, rows)
     learnt = _draw(len(rows), sample, seed) if method == "gmm" else range(len(rows))
@@ -247,6 +250,8 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
     if method not in METHODS or covariance not in COVARIANCES:
         wrong, there = (method, METHODS) if method not in METHODS else (covariance, COVARIANCES)
         raise CourseError(f"{wrong!r} is not known; try one of {', '.join(there)}.")
+    if method == "gmm" and len(rows) < 2:
+        raise CourseError("A mixture needs at least two rows: one alone has no variance. Take method='kmeans'.")
     if method == "gmm" and rows.shape[1] > WIDEST:
         raise CourseError(
             f"A mixture of {rows.shape[1]} columns has more numbers to learn than rows to learn from. Call "

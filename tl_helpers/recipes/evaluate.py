@@ -68,6 +68,10 @@ def evaluate(
     Raises:
         CourseError: the set has labels for which the head has no output, or classes other than those the model learnt.
     """
+    if not isinstance(model, nn.Module):
+        raise CourseError(
+            f"evaluate takes a model; found a {type(model).__name__}. A Result contains one: result.model."
+        )
     learnt = getattr(model, "class_names", images.classes)
     if learnt != images.classes:
         raise CourseError(
@@ -76,6 +80,7 @@ def evaluate(
         )
     hardware = hardware or pick_device()
     size = asked_size(model, size, max_tokens)
+    tta = [tta] if isinstance(tta, nn.Module) else tta  # one transform is one view
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)
     batches = partial(batches_for, model, images, batch_size=batch_size, size=size, hardware=hardware)
     seen = [predict(model, batches(augment=look, seed=k), hardware) for k, look in enumerate(looks)]

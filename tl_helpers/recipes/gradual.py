@@ -33,11 +33,10 @@ def gradual(
     """
     start, hardware = time.perf_counter(), hardware or pick_device()
     common = {"size": asked_size(model, size, max_tokens), "hardware": hardware}
-    model.trained_size, model.class_names = common["size"], train.classes
     looks = batches_for(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards
     lengths = [1] * (len(stages) - 1) + [max(1, epochs - len(stages) + 1)]
-    result = Result(model, [], {}, train.classes, "gradual", sum(lengths), 0.0)
+    result = Result(model, [], {}, train.classes, "gradual", 0.0)
     result.made = {"data": train.name, "seed": seed, "batch_size": batch_size, "lr": lr, "rate_decay": rate_decay}
     result.made |= decoded(train) | {"hardware": hardware.line()}
     rests = has_counted(model.backbone)
@@ -57,6 +56,7 @@ def gradual(
         fitted = fit(
             model, batches, looks, settings, hardware=hardware, seed=seed * 31 + phase, groups=groups, phase=name
         )
+        model.trained_size, model.class_names = common["size"], train.classes
         result.history += fitted.history
         result.val, result.ended = fitted.val or result.val, fitted.ended
         if fitted.ended == "interrupted":

@@ -37,6 +37,9 @@ def probe(
     Raises:
         CourseError: fewer than two classes among the training labels, features that are not finite.
     """
+    train, val = (  # NumPy's floats are doubles
+        part and (torch.as_tensor(part[0]).detach().float(), torch.as_tensor(part[1]).long()) for part in (train, val)
+    )
     rows, labels = train
     if not all(bool(torch.isfinite(part[0]).all()) for part in (train, val) if part is not None):
         raise CourseError("Some features are NaN or infinite: check how they were made before fitting a head to them.")

@@ -111,6 +111,11 @@ def search_features(
         )
     halving = {"factor": factor, "random_state": seed} if method == "halving" else {}
     kind = HalvingGridSearchCV if halving else GridSearchCV
+    fewest = int(images.labels.bincount().max())
+    if fewest < folds:
+        raise CourseError(
+            f"The largest class has {fewest} items, too few for {folds} folds: take more items, or fewer folds."
+        )
     searcher = kind(model, dict(space), cv=Folds(folds, shuffle=True, random_state=seed), **halving)
     groups = range(len(rows)) if images.groups is None else images.groups.numpy()
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
@@ -158,7 +163,7 @@ def search(
     Raises:
         CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
     """
-    _check(data, recipe, pruner)
+    _check(data, recipe, pruner, trials)
     folder = Path(folder).expanduser() if folder else None
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
@@ -222,7 +227,9 @@ def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], An
         raise optuna.TrialPruned
 
 
-def _check(data: ImageSet, recipe: str, pruner: str) -> None:
+def _check(data: ImageSet, recipe: str, pruner: str, trials: int) -> None:
+    if trials < 1:
+        raise CourseError(f"A search needs at least one trial; found trials={trials}.")
     if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:
         raise CourseError(
             f"A search takes a whole set (it sees only .train and .val), a recipe with epochs, and one of the pruners "
@@ -240,9 +247,11 @@ def _kept(folder: Path | None, made: list) -> list[dict]:
     if folder is None:
         return []
     path = folder / "search.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made": made, "trials": []}
+    except OSError as error:
+        raise CourseError(f"{folder} can't be used ({error.strerror}): choose another folder.") from error
     except ValueError as error:
         raise CourseError(f"{path} is damaged ({error}): delete it, and the search starts over.") from error
     if found["made"] != json.loads(as_json(made)):

@@ -44,7 +44,10 @@ def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> 
         what, right, other = ("texts", "max_tokens", "size") if reads else ("pictures", "size", "max_tokens")
         raise CourseError(f"This network takes {what}: give it {right}={wrong} (found: {other}={wrong}).")
     own = backbone.max_tokens if reads else getattr(getattr(backbone, "preprocess", None), "size", 224)
-    return (max_tokens if reads else size) or getattr(network, "trained_size", None) or own
+    asked = max_tokens if reads else size
+    if asked is not None and asked < 1:
+        raise CourseError(f"{'max_tokens' if reads else 'size'} has to be at least 1; found {asked}.")
+    return asked or getattr(network, "trained_size", None) or own
 
 
 def tokenizer_of(encoder: TextEncoder) -> Tokenizer:

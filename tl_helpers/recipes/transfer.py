@@ -47,7 +47,6 @@ class Result:
     val: dict[str, float]
     classes: tuple[str, ...]
     recipe: str
-    epochs: int
     seconds: float
     checkpoint: Path | None = None
     ended: str = "all epochs"
@@ -99,13 +98,15 @@ def transfer(
     how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": KEEP}
     settings = Settings(epochs, _peak(model, recipe, lr), **how)
     size = asked_size(model.backbone, size, max_tokens)
-    probed = _begin(model, data, recipe, folder, [seed, images, size])
-    model.trained_size, model.class_names = size, data.classes
+    began = _begin(model, data, recipe, folder, [seed, images, size])
+    probed = began.get("probe")
     hardware = _quick(model, recipe, size, hardware)
     parts = _parts(data, images, seed)
-    result = Result(model, [probed] if probed else [], {}, data.classes, recipe, settings.epochs, 0.0)
-    result.made = _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, settings, hardware)
+    result = Result(model, [probed] if probed else [], {}, data.classes, recipe, 0.0)
+    made = _made(data, recipe, seed, images, size, augment, batch_size, rate_decay, settings, hardware)
+    result.made = made | {"weights": began["from"]}
     _refuse_another(folder, result)
+    model.began = began  # what was refused has changed nothing
     if recipe in ("probe", "lp-ft") and not probed:
         _linear_probe(model, parts, size, hardware, result)
     if recipe != "probe":
@@ -128,10 +129,10 @@ def _peak(model, recipe, lr) -> float:
     return (TEXT_RATES if isinstance(model.backbone, TextEncoder) else RATES)[recipe] if lr in (None, "auto") else lr
 
 
-def _made(model, data, recipe, seed, images, augment, batch_size, rate_decay, settings, hardware) -> dict:
-    """What the results of a training depend on."""
-    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash, "weights": model.began["from"]}
-    made |= {"seed": seed, "images": images, "augment": str(augment), "recipe": recipe, "size": model.trained_size}
+def _made(data, recipe, seed, images, size, augment, batch_size, rate_decay, settings, hardware) -> dict:
+    """What the results of a training depend on, apart from the weights it begins with."""
+    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash}
+    made |= {"seed": seed, "images": images, "augment": str(augment), "recipe": recipe, "size": size}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
     return made | decoded(data) | {"hardware": hardware.line()}
 
@@ -141,18 +142,18 @@ def decoded(data: ImageSet | TextSet) -> dict:
     return {"side": data.images.shape[-1], "background": data.background} if hasattr(data, "images") else {}
 
 
-def _begin(model, data, recipe, folder, more: list) -> dict | None:
-    """Check the arguments and record what the training begins from: its folder accepts no other.
+def _begin(model, data, recipe, folder, more: list) -> dict:
+    """Check the arguments and return what the training begins from: its folder accepts no other.
 
-    If this model has been trained by the same call before, the folder knows how to continue: then nothing is begun, and
-    the row of its probe is returned, because head and backbone have both learnt since.
+    If this model has been trained by the same call before, the folder knows how to continue: then it is what that call
+    began from, with the row of its probe, because head and backbone have both learnt since.
     """
     place, began = folder and folder.resolve(), getattr(model, "began", {})
     what = len(data.train), data.name, data.split.hash  # a part, or a set without a split, has no .train and says so
     call = [place, recipe, *what, *more]
     if folder and began.get("call", [None])[0] == place and (folder / TRAINING).exists():
         if began["call"] == call:
-            return began.get("probe")
+            return began
         raise CourseError(
             f"{folder} contains a training of this model by another call: give this one a folder of its own."
         )
@@ -160,8 +161,12 @@ def _begin(model, data, recipe, folder, more: list) -> dict | None:
     source = model.backbone.source  # random weights count as the same, even if drawn anew
     known = source if source == "random" or not folder else model.backbone.fingerprint
     rests = recipe != "scratch" and has_counted(model.backbone)
-    model.began = {"call": call, "from": f"{recipe} from {known}", "batch norm rests": rests}
-    return None
+    return {"call": call, "from": f"{recipe} from {known}", "batch norm rests": rests}
+
+
+def _learns(model, result) -> None:
+    """From here on the weights are this training's, and so are the size and the classes that `evaluate` goes by."""
+    model.trained_size, model.class_names = result.made["size"], result.classes
 
 
 def _refuse_another(folder: Path | None, result: Result) -> None:
@@ -193,6 +198,8 @@ def _look_at_weights(model, recipe) -> None:
 
 def _parts(data, images, seed) -> dict:
     """The set to train on, whole or a few of each class, and the set to choose on."""
+    if images is not None and images < 1:
+        raise CourseError(f"images has to be at least 1, or None for all; found {images}.")
     few = images is not None and images < len(data.train)
     return {"train": data.train.few(max(1, images // len(data.classes)), seed) if few else data.train, "val": data.val}
 
@@ -204,6 +211,7 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     rows = {part: features(model.backbone, images, **how) for part, images in parts.items()}
     sets = {part: (rows[part], images.labels) for part, images in parts.items()}
     head = probe(sets["train"], sets["val"], classes=len(result.classes), weights=parts["train"].weights)
+    _learns(model, result)
     model.head.load_state_dict(head.state_dict())
     freeze(model.backbone)
     with torch.inference_mode():
@@ -220,7 +228,7 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
 def _all_layers(model, parts, settings, find, augment, hardware, folder, result, each_epoch) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics where it has any."""
     kept = folder / TRAINING if folder else None
-    common, seed = {"size": model.trained_size, "hardware": hardware}, result.made["seed"]
+    common, seed = {"size": result.made["size"], "hardware": hardware}, result.made["seed"]
     unfreeze(model)
     if model.began["batch norm rests"]:
         freeze_batch_norm(model.backbone)
@@ -237,6 +245,7 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
             say(f"The learning-rate finder suggests a peak of {rate:.2g}.")
         settings = replace(settings, lr=rate)
         result.made["settings"] = asdict(settings)
+    _learns(model, result)
     fitted = fit(
         model,
         train,

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tl_helpers.device import own_chance
+
 RIGHT, NOT_YET, NOT_ATTEMPTED = "right", "not yet", "not attempted"
 _LEADS = {RIGHT: "Right.", NOT_YET: "Not yet:", NOT_ATTEMPTED: "Not attempted yet."}
 
@@ -76,7 +78,7 @@ def verdict(number: str, answer: Any) -> Verdict:
     if is_blank(answer):
         return Verdict(NOT_ATTEMPTED, found.start)
     try:
-        with torch.random.fork_rng(devices=[]):  # a check must not shift the random numbers of the cells after it
+        with own_chance(0):  # a check must not shift the random numbers of the cells after it
             return Verdict(RIGHT, found.examine(answer))
     except NotAttempted:
         return Verdict(NOT_ATTEMPTED, found.start)
@@ -119,7 +121,7 @@ def number_from(value: Any) -> float:
     try:
         if isinstance(value, (str, bool)):
             raise TypeError
-        return float(value.detach() if isinstance(value, torch.Tensor) else value)
+        return float(value.item() if isinstance(value, (torch.Tensor, np.ndarray)) else value)
     except (TypeError, ValueError, RuntimeError):
         raise NotYet(f"one number was expected; this is {a_kind(value)}.") from None
 

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from PIL import Image as PILImage
 from torch import Tensor
 
+from tl_helpers.errors import CourseError
 from tl_helpers.recipes.cluster_views import COLOURS as PALETTE
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -52,7 +53,13 @@ def shown(draw: Callable[..., Figure]) -> Callable[..., None]:
     @wraps(draw)
     def drawn(*arguments, **settings) -> None:
         with plt.rc_context(STYLE):
-            figure = draw(*arguments, **settings)
+            there = plt.get_fignums()
+            try:
+                figure = draw(*arguments, **settings)
+            except BaseException:  # a notebook would show what is half drawn
+                for number in set(plt.get_fignums()) - set(there):
+                    plt.close(number)
+                raise
             # a class may be called a$b; only the ticks of a logarithmic axis are formulas
             for text in figure.findobj(Text):
                 if "$" in text.get_text() and "mathdefault" not in text.get_text():
@@ -124,6 +131,8 @@ def tiles(
     note: str = "",
 ) -> Figure:
     """Pictures in rows of `columns`, each with its caption; `row_names` are on the left, `note` at the bottom."""
+    if not len(images):
+        raise CourseError("There is no picture to show: nothing was chosen.")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     cell = min(WIDTH / max(columns, 4), 2.2)

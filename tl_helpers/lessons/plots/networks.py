@@ -67,7 +67,9 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
 
 
 @shown
-def grad_cam(report, *, index: int | Sequence[int] = 0, target: Sequence[int] | None = None, note: str = "") -> Figure:
+def grad_cam(
+    report, *, index: int | Sequence[int] = 0, target: int | Sequence[int] | None = None, note: str = ""
+) -> Figure:
     """Where in a picture the decision came from: the picture on top, and below it a grey copy under its Grad-CAM map.
 
     index: which pictures of an `evaluate` report, one number or several. target: the classes to explain, one per
@@ -75,7 +77,9 @@ def grad_cam(report, *, index: int | Sequence[int] = 0, target: Sequence[int] | 
     """
     numbers, classes = np.atleast_1d(index).tolist(), report.classes
     images = fit_square(torch.stack(pick(report.images, numbers)), report.size)  # as the model saw them
-    explained = report.predictions[numbers].tolist() if target is None else list(target)
+    explained = report.predictions[numbers].tolist() if target is None else np.atleast_1d(target).tolist()
+    if len(explained) != len(numbers) or not all(0 <= k < len(classes) for k in explained):
+        raise CourseError(f"target is a class for each picture, from 0 to {len(classes) - 1}; found {target}.")
     heat, _ = grad_cam_maps(report.model, images, explained)
     grey, columns = images.float().mean(1, keepdim=True) / 255, len(images)
     cell = min(WIDTH / max(columns, 3), 3.0)

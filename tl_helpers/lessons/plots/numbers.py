@@ -24,11 +24,12 @@ def bars(
     note: str = "",
 ) -> Figure:
     """One horizontal bar per name, with its value beside it: a number, or (mean, spread); `chance` is a dashed line."""
-    if not values:
-        raise CourseError("There are no values to draw bars of.")
     pairs = {name: value if isinstance(value, (tuple, list)) else (value, 0.0) for name, value in values.items()}
+    means, spreads = np.array([*pairs.values()], dtype=float).reshape(-1, 2).T
+    if not len(means) or not np.isfinite(means).all():
+        raise CourseError(f"Bars are drawn of numbers; found {values}.")
+    spreads = np.nan_to_num(spreads)  # NaN is what NumPy and torch call the deviation of a single run
     figure, axes = plt.subplots(figsize=(WIDTH, 0.55 * len(pairs) + 1.9))
-    means, spreads = (np.array(column, dtype=float) for column in zip(*pairs.values(), strict=True))
     places, errors = np.arange(len(pairs)), np.where(spreads > 0, spreads, np.nan) if spreads.any() else None
     axes.barh(places, means, xerr=errors, color=PALETTE[0], capsize=5, height=0.65)
     for place, mean, spread in zip(places, means, spreads, strict=True):

@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from tl_helpers.data.labelled import positions
 from tl_helpers.errors import CourseError
 from tl_helpers.lessons.plots.canvas import RIGHT, WRONG, shown, tiles
 
@@ -16,9 +17,10 @@ def grid(
     image_set, indices: Sequence[int] | None = None, *, count: int = 12, columns: int = 6, seed: int = 0
 ) -> Figure:
     """Pictures of a set with their classes: those at `indices`, or `count` spread over the classes, drawn by `seed`."""
-    indices = spread_over_classes(image_set.labels, count, seed) if indices is None else list(indices)
+    indices = spread_over_classes(image_set.labels, count, seed) if indices is None else indices
+    indices = positions(indices, len(image_set.labels)).tolist()  # a mask is one way to choose, as in `subset`
     images = pick(image_set, indices)
-    captions = [image_set.classes[label] for label in image_set.labels[torch.as_tensor(indices)].tolist()]
+    captions = [image_set.classes[image_set.labels[i]] for i in indices]
     title = f"{len(indices)} of the {len(image_set.labels):,} pictures of {image_set.name}"
     return tiles(images, captions, columns=columns, title=title, note=image_set.attribution)
 
@@ -26,8 +28,6 @@ def grid(
 @shown
 def batch_grid(
     images: Tensor,
-    labels: Sequence[int] | Tensor | None = None,
-    classes: Sequence[str] | None = None,
     *,
     captions: Sequence[str] | None = None,
     columns: int = 6,
@@ -35,11 +35,8 @@ def batch_grid(
     title: str = "One batch",
     note: str = "",
 ) -> Figure:
-    """The first `count` pictures of a batch (b, C, h, w), uint8 or float 0..1, under their classes or `captions`."""
+    """The first `count` pictures of a batch (b, C, h, w), uint8 or float 0..1, under their `captions`."""
     images = list(images[:count])
-    if captions is None and labels is not None:
-        numbers = [int(label) for label in labels[:count]]
-        captions = [classes[number] if classes else str(number) for number in numbers]
     return tiles(images, captions or [""] * len(images), columns=columns, title=title, note=note)
 
 
