@@ -67,12 +67,12 @@ class Hardware:
     @contextlib.contextmanager
     def lend(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:
         """`place` for a while: afterwards the model is back on its own device, in its layout, with the caller's tensors."""
-        home, plain = home_of(model), all(parameter.is_contiguous() for parameter in model.parameters())
+        home, last = home_of(model), any(p.ndim == 4 and not p.is_contiguous() for p in model.parameters())
         try:
             with self.memory():
                 yield self.place(model)
         finally:
-            model.to(home, memory_format=torch.contiguous_format if plain else torch.preserve_format)
+            model.to(home, memory_format=torch.channels_last if last else torch.contiguous_format)
 
     def apply(self) -> None:
         """Set torch's own switches: TF32 and cudnn's search on CUDA, deterministic algorithms if requested.
@@ -156,7 +156,7 @@ def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) 
         known = {machine: gain} | bf16_gains()  # another process may have measured meanwhile
         with contextlib.suppress(OSError):  # then it is measured again next time
             write_atomically(cache_dir() / "bf16.json", json.dumps(known, indent=1))
-    return replace(hardware, precision="bf16") if known[machine] > 1.2 else hardware
+    return replace(hardware, precision="bf16") if known[machine] >= 1.2 else hardware
 
 
 def bf16_gains() -> dict[str, float]:

@@ -30,7 +30,7 @@ def doctor() -> bool:
         try:
             for line in check():
                 print(f"OK {line}", flush=True)
-        except CourseError as error:
+        except (CourseError, OSError) as error:
             print(f"-- {error}", flush=True)
             well = False
         except ExceptionGroup as group:  # several rows at once
@@ -108,12 +108,15 @@ def _torch() -> Iterator[str]:
 def _hardware() -> Iterator[str]:
     if "torch" not in sys.modules or "torchvision" not in sys.modules:
         return  # the line above says why
+    import torch
+
     from tl_helpers.device import bf16_gains, pick_device
 
     hardware = pick_device()
     yield hardware.line()
     if hardware.device.type == "cpu":
-        measured = [f"{use.split(',')[0]} {gain:.2f}" for use, gain in bf16_gains().items()]
+        now = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+        measured = [f"{use.split(',')[0]} {gain:.2f}" for use, gain in bf16_gains().items() if use.endswith(now)]
         told = ", ".join(measured) or "not yet; a backbone is measured with its first features"
         yield f"bf16 for features, speed relative to fp32 (used from 1.2 on), measured here: {told}"
 

@@ -8,6 +8,7 @@ Anything a reader can fix ends in one sentence on stderr and exit code 2. Only t
 import argparse
 import importlib.util
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -19,27 +20,32 @@ from tl_helpers.cli import cluster, predict, train
 from tl_helpers.doctor import doctor, explain
 from tl_helpers.errors import CourseError
 
+FULL = "There is not enough memory. Use smaller pictures (--size), or close other programs."
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 something to fix, 130 stopped by the reader."""
-    arguments = parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
+    arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
         kept = "what it has saved: the complete epochs of a training, the finished trials of a search"
-        print(f"\nStopped by you. The same command goes on from {kept}.", file=sys.stderr)
+        again = f" The same command goes on from {kept}." if arguments.run is train.run else ""
+        print(f"\nStopped by you.{again}", file=sys.stderr)
         return 130
     except CourseError as error:
         message = str(error)
-    except MemoryError:
-        message = "There is not enough memory. Use smaller pictures (--size), or close other programs."
+    except BrokenPipeError:  # whoever read the answers, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+        return 0
     except OSError as error:
         message = f"{error.filename or 'A file'} can't be read or written: {error.strerror or error}."
-    except (ImportError, RuntimeError) as error:
-        message = explain(error)
+    except (ImportError, MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch's own is a RuntimeError
+        message = FULL if full else explain(error)
         if message is None:
             raise
     print(f"tl_helpers: {message}", file=sys.stderr)

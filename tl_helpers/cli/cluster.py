@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_helpers.cli.texts import add_columns
-from tl_helpers.cli.train import place, told, whole_number
+from tl_helpers.cli.train import place, told, whole_number, writable
 from tl_helpers.errors import CourseError, count
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
@@ -48,9 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.k != "auto" and not (arguments.k.isdecimal() and int(arguments.k)):
         raise CourseError(f"--k is a whole number of at least 1, or auto; found {arguments.k!r}.")
-    if arguments.out and arguments.out.exists() and not arguments.out.is_dir():
-        raise CourseError(f"--out names the folder for the page and the table, but {arguments.out} is a file.")
+    if arguments.k != "auto" and arguments.criterion:
+        raise CourseError("--criterion has no effect here: --k gives the number. Leave one of them out.")
     hardware, items = pick_device(), read(arguments)
+    name = f"cluster-{Path(arguments.data).resolve().name}-{arguments.method}-{arguments.k}-seed{arguments.seed}"
+    folder = writable(arguments.out or Path("runs", name))
     print("\n".join([told(items), *getattr(items, "notes", ()), hardware.line()]), flush=True)
     first, of = _different(items)
     distinct = items.subset(first) if len(first) < len(items) else items
@@ -62,13 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     method = "minibatch" if arguments.method == "kmeans" and len(points) > 100_000 else arguments.method
     found = fit(points, k, method, seed=arguments.seed, device=hardware.device)
     metrics = evaluate(found, items.labels) if len(items.classes) > 1 else {}
-    folder = arguments.out or Path("runs", f"cluster-{Path(arguments.data).resolve().name}-{method}-{arguments.k}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "assignments.csv", _table(items, found))
-        write_atomically(folder / "index.html", _page(items, found, metrics, choice, arguments))
-    except OSError as error:
-        raise CourseError(f"{folder} can't be written ({error.strerror}). Choose another with --out.") from error
+    write_atomically(folder / "assignments.csv", _table(items, found))
+    write_atomically(folder / "index.html", _page(items, found, metrics, choice, arguments))
     answer = {"k": found.k, "method": found.method, "sizes": found.sizes.tolist(), "metrics": metrics}
     answer |= {"criterion": choice and choice.criterion, "flat": choice and choice.flat, "notes": found.notes}
     print(*found.notes, f"{found.k} clusters of {', '.join(map(str, found.sizes))}", sep="\n")

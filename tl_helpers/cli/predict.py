@@ -1,9 +1,11 @@
 """`predict`: what a checkpoint says about pictures in files, or about documents on stdin."""
 
 import argparse
+import codecs
 import json
 import sys
 from collections.abc import Callable, Iterator
+from glob import glob
 from itertools import islice
 from pathlib import Path
 
@@ -47,18 +49,18 @@ def run(arguments: argparse.Namespace) -> int:
     hardware, classes, unread = pick_device(), state["classes"], []
     hardware.place(model)
     items = _documents(*files, unread=unread) if reads else _pictures(files, state, unread)
-    types = reads and not files and sys.stdin.isatty()  # someone typing waits for an answer to each line
-    if types:
+    typed = reads and not files and sys.stdin and sys.stdin.isatty()  # someone typing waits for an answer to each line
+    if typed:
         print("Type one text per line; Ctrl-D (Windows: Ctrl-Z and Enter) ends the input.", file=sys.stderr)
     if state.get("ended") == "interrupted":
         done = count(sum(row["phase"] != "probe" for row in state["history"]), "epoch")
         print(f"This training was interrupted after {done}: its model answers, but is unfinished.", file=sys.stderr)
-    while chunk := dict(islice(items, 1 if types else AT_ONCE)):
-        things = list(chunk.values())
+    while chunk := list(islice(items, 1 if typed else AT_ONCE)):
+        names, things = zip(*chunk, strict=True)
         inputs = padded(encode(things, model.backbone.tokenizer, state["size"])) if reads else torch.stack(things)
         with torch.inference_mode():
             logits = logits_of(model, inputs, hardware)
-        for name, row in zip(chunk, logits.softmax(1).tolist(), strict=True):
+        for name, row in zip(names, logits.softmax(1).tolist(), strict=True):
             best = max(range(len(classes)), key=row.__getitem__)
             answer = {"line" if reads else "file": name, "class": classes[best], "probability": row[best]}
             answer |= {"probabilities": dict(zip(classes, row, strict=True))}
@@ -81,7 +83,7 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
         if file.is_dir():
             inside = files_below(file)
         else:  # Windows' shells leave it to us to expand *.png
-            inside = [file] if file.exists() else sorted(file.parent.glob(file.name)) or [file]
+            inside = [file] if file.exists() else sorted(map(Path, glob(str(file)))) or [file]
         if not inside:
             unread.append(f"{file} is a folder without a picture.")
         for one in inside:
@@ -96,11 +98,15 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
     """(number, text) of each line of the file, or of stdin, that contains text."""
     try:
         # bytes: the terminal's encoding need not be the file's
-        lines = file.read_bytes().splitlines() if file else sys.stdin.buffer
+        lines = file.read_bytes().splitlines() if file else getattr(sys.stdin, "buffer", ())
     except OSError as error:
         raise CourseError(f"{file} can't be read ({error.strerror}).") from error
     number = 0
     for number, line in enumerate(lines, 1):
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CourseError(
+                f"{file or 'stdin'} is in UTF-16 (Windows calls it Unicode). Save the file with the encoding UTF-8."
+            )
         try:
             text = line.decode("utf-8-sig").strip()
         except UnicodeDecodeError:

@@ -142,6 +142,10 @@ def _sets(arguments: argparse.Namespace):
         raise CourseError(
             f"{arguments.backbone} reads texts, but {data.name} is a set of pictures: leave --backbone out."
         )
+    if target and type(target) is not type(data):
+        raise CourseError(
+            f"--target needs the same kind of set: one of {data.name} and {target.name} is a set of texts."
+        )
     if target and target.classes != data.classes:
         wanted, found = (f"{one.name} ({', '.join(one.classes)})" for one in (data, target))
         raise CourseError(f"--target needs the classes of {wanted}, but this is {found}.")
@@ -210,14 +214,18 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
     what += [] if probes else [arguments.augment]
     what += [
         f"{name}{value}"
-        for name in ("lr", "ema", "weight_decay", "search")
+        for name in ("lr", "ema", "weight_decay", "search", "text_column", "label_column")
         if (value := getattr(arguments, name)) is not None
     ]
     numbers = f"{size}{'' if probes else f'-{epochs}epochs'}-seed{arguments.seed}-split{arguments.split_seed}"
-    folder = arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-"))
+    return writable(arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-")))
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder for results, and see that files can be written there: before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()  # now, and not after the first epoch
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise CourseError(
             f"The folder {folder} can't be made or written to ({error.strerror}). Choose another with --out."
