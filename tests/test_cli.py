@@ -1,5 +1,6 @@
 """The command line: what it trains, what it prints, and how it says no."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tl_helpers import cli, data, doctor, sources
@@ -106,6 +108,7 @@ def test_what_the_help_offers_is_what_there_is():
 def test_a_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = [["elpv"], ["elpv", "--seed", "1"], ["elpv", "--split-seed", "1"], ["elpv", "--recipe", "probe"], ["digits"]]
+    runs += [["my.csv", "--label-column", "a"], ["my.csv", "--label-column", "b"], ["my.csv", "--text-column", "b"]]
     folders = {cli.train._out(cli.parser().parse_args(["train", *run]), "class", "128px", 4) for run in runs}
     assert len(folders) == len(runs) and all(folder.parent.name == "runs" for folder in folders)
 
@@ -118,6 +121,9 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path,
     assert "On the command line: --recipe scratch" in no(capsys, "train", photos, "--backbone", "small_cnn")
     assert not (tmp_path / "runs").exists()  # what was refused leaves nothing
     assert "needs the classes of" in no(capsys, "train", photos, "--target", "digits")
+    texts = tmp_path / "texts.csv"
+    texts.write_text("\n".join(["text,label", *(f"mail {i},{('bright', 'dark')[i % 2]}" for i in range(40))]))
+    assert "needs the same kind of set" in no(capsys, "train", photos, "--target", texts)
     assert "whole number" in no(capsys, "train", photos, "--epochs", 0)
     assert "below 2**32" in no(capsys, "train", photos, "--seed", 5_000_000_000)
     assert "'nan' is not a number of 0 or more" in no(capsys, "train", photos, "--weight-decay", "nan")
@@ -144,12 +150,44 @@ def test_a_broken_picture_is_named_and_left_out_only_when_asked(photos, tmp_path
 
 
 def test_a_reader_may_stop_it(monkeypatch, capsys):
-    def stop():
+    def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "doctor", stop)
-    assert cli.main(["doctor"]) == 130
-    assert "The same command" in capsys.readouterr().err
+    monkeypatch.setattr(cli.train, "run", stop)
+    assert cli.main(["doctor"]) == cli.main(["train", "digits"]) == 130
+    said = capsys.readouterr().err
+    assert said.count("Stopped by you.") == 2 and said.count("The same command") == 1  # only a training goes on
+    assert said.endswith("trials of a search.\n")
+
+
+def test_whoever_reads_the_answers_may_stop(monkeypatch, capsys):
+    reads, writes = os.pipe()
+    os.close(reads)  # as `head` does after its line
+    with open(writes, "w") as gone, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", gone)
+        assert cli.main(["doctor"]) == 0
+        patch.setattr(cli, "doctor", lambda: print("one line, not flushed") or True)
+        assert cli.main(["doctor"]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_help_can_be_read_in_ascii(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", "--help"])
+    assert end.value.code == 0
+
+
+def test_a_full_memory_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "doctor", lambda: torch.empty(10**15))
+    assert "not enough memory" in no(capsys, "doctor")
+
+    def on_a_gpu():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(cli, "doctor", on_a_gpu)
+    assert "not enough memory" in no(capsys, "doctor")
 
 
 # --- predict ---------------------------------------------------------------------------------------------------------
@@ -180,6 +218,10 @@ def test_predict_takes_the_folder_of_a_training_and_a_folder_of_pictures(photos,
     assert len(lines) == 16 and lines[0].startswith(f"{photos / 'bright' / '0.png'}: bright")
     assert cli.main(["predict", str(trained), str(photos / "bright" / "*.png")]) == 0  # as Windows' shells hand it on
     assert len(capsys.readouterr().out.splitlines()) == len(list((photos / "bright").glob("*.png"))) > 1
+    named = [photos / "dark" / "0.png", photos / "dark" / "0.png", photos / "*" / "0.png"]
+    assert cli.main(["predict", str(trained), *map(str, named)]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["dark", "dark", "bright", "dark"]
+    assert "does not exist" in no(capsys, "predict", trained, photos / "**.png")
     assert "is a folder without a picture" in no(capsys, "predict", trained, tmp_path)
     assert "There is no checkpoint" in no(capsys, "predict", photos, photos)
 
@@ -214,6 +256,10 @@ def test_doctor_says_what_to_do(project, capsys, monkeypatch):
     for word in ("timm>=99", "no-such-package (found: none)", "boundless", "Make room", "data: ", "elpv"):
         assert word in wrong
     assert wrong.count("tl_helpers fetch") == 1  # one line for all that is missing
+    (project / "pyproject.toml").unlink()
+    assert cli.main(["doctor"]) == 2
+    said = capsys.readouterr().out
+    assert "pyproject.toml" in said and "data: " in said  # a file that is missing does not stop the other checks
 
 
 def test_doctor_in_another_python_names_the_courses_own(project, capsys, monkeypatch):

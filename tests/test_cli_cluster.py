@@ -164,13 +164,24 @@ def test_folders_need_not_be_classes(pictures, tmp_path, capsys):
 def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
     assert "at least 1, or auto" in no(capsys, pictures, "--k", "many")
     assert "at least 1, or auto" in no(capsys, pictures, "--k", 0)
+    assert "--criterion has no effect here" in no(capsys, pictures, "--k", 2, "--criterion", "gap")
     assert "invalid choice" in no(capsys, pictures, "--method", "dbscan")
     assert "no folder of pictures, file of texts or set" in no(capsys, tmp_path / "nowhere")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "empty has no picture in it" in no(capsys, empty)
     (tmp_path / "file").write_text("")
-    assert "--out" in no(capsys, pictures, "--k", 2, "--size", 32, "--out", tmp_path / "file" / "x")
+    nowhere = ("--out", tmp_path / "file" / "x")  # told before the work, which finds that 99 are too many
+    assert "--out" in no(capsys, pictures, "--k", 99, "--size", 32, *nowhere)
+
+
+def test_another_seed_has_another_folder(pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "99" in no(capsys, pictures, "--k", 99, "--size", 32)
+    assert not (tmp_path / "runs").exists()  # what was refused leaves nothing
+    for seed in (0, 1):
+        assert cli.main([*cluster(pictures, "--k", 2), "--seed", str(seed)]) == 0
+    assert len(list(tmp_path.glob("runs/*/index.html"))) == 2
 
 
 def test_folders_with_a_note_beside_them_are_a_set_and_repeated_lines_count_once(pictures, tmp_path, capsys):

@@ -96,6 +96,8 @@ def test_predict_names_the_lines_that_it_cannot_read(trained, capsys, monkeypatc
     assert "line 2 is empty" in said.err and "line 3 is not UTF-8" in said.err
     on_stdin(monkeypatch, b"")
     assert "There is no document" in no(capsys, "predict", trained)
+    monkeypatch.setattr(sys, "stdin", None)  # a service has none
+    assert "There is no document" in no(capsys, "predict", trained)
     assert "give one .txt" in no(capsys, "predict", trained, "a.png")
     assert "can't be read" in no(capsys, "predict", trained, "nowhere.txt")
 
@@ -105,6 +107,9 @@ def test_predict_reads_documents_from_a_file(trained, capsys, tmp_path):
     file.write_text("the invoice\nmeeting at the house\n", "utf-8-sig")  # as Windows' editors begin it
     assert cli.main(["predict", str(trained), str(file)]) == 0
     assert [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()] == ["1: bills", "2: work"]
+    for end in ("le", "be"):  # PowerShell's `>` and Notepad's "Unicode"
+        file.write_text("\ufeffthe invoice\nmeeting at the house\n", f"utf-16-{end}")
+        assert "texts.txt is in UTF-16" in no(capsys, "predict", trained, file)
 
 
 def test_what_cannot_be_trained_is_told_in_a_sentence(mails, capsys, tmp_path):

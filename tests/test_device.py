@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import tl_helpers as tl
-from tl_helpers import device
+from tl_helpers import device, doctor
 from tl_helpers.budget import BUDGETS, pick_budget
 from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
@@ -58,10 +58,21 @@ def test_bf16_is_measured_once_and_never_under_ci(monkeypatch, tmp_path):
     assert device.for_extraction(hardware, "a use", None).precision == "bf16"
     assert device.for_extraction(hardware, "a use", None).precision == "bf16"
     assert len(measured) == 2 and measured[1] is None  # a product of matrices first, then the pass
-    monkeypatch.setattr(device, "_measure_bf16", lambda forward: 1.1)  # too little to pay
-    assert device.for_extraction(hardware, "another use", None).precision == "fp32"
+    for gain, chosen in ((1.1, "fp32"), (1.2, "bf16")):  # 1.1 is too little to pay
+        monkeypatch.setattr(device, "_measure_bf16", lambda forward, gain=gain: gain)
+        assert device.for_extraction(hardware, f"a use of {gain}", None).precision == chosen
     assert device.for_extraction(device.pick_device("cpu", deterministic=True), "a use", None).precision == "fp32"
     device.pick_device("cpu")  # and leaves torch as it was
+
+
+def test_doctor_lists_what_was_measured_with_these_threads(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "cache_dir", lambda: tmp_path)
+    monkeypatch.delenv("CI")
+    for gain, threads in ((1.9, 98), (1.5, 99)):
+        monkeypatch.setattr(device, "_measure_bf16", lambda forward, gain=gain: gain)
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        device.for_extraction(device.pick_device("cpu"), "a use", None)
+    assert list(doctor._hardware())[-1].endswith("measured here: a use 1.50")
 
 
 def test_a_pass_is_not_waited_for_where_bf16_is_emulated(monkeypatch, tmp_path):
@@ -237,6 +248,12 @@ def test_a_model_that_was_looked_at_keeps_its_layout():
         assert not layer.weight.is_contiguous()
     assert layer.weight.is_contiguous()
     layer.to(memory_format=torch.channels_last)
+    for inside in (True, False):
+        with device.pick_device("cpu", channels_last=inside).lend(layer):
+            pass
+        assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+    layer.to(memory_format=torch.contiguous_format)
+    layer.scale = torch.nn.Parameter(torch.ones(2, 3).t())  # a transposed matrix is no layout
     with device.pick_device("cpu").lend(layer):
         pass
-    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+    assert layer.weight.is_contiguous()

@@ -122,6 +122,11 @@ def test_a_broken_memory_of_checks_is_no_obstacle(toy):
     assert sources.path_of("one").is_file()
 
 
+def test_a_cache_that_cannot_be_made_is_no_obstacle(toy):
+    (toy.parent / "cache").touch()  # nor may a read-only checkout make this folder
+    assert not sources.cache_dir().is_dir() and sources.path_of("one").is_file()
+
+
 def test_a_table_that_is_missing_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_ROOT", str(tmp_path))
     with pytest.raises(CourseError, match=r"sources\.toml is not there.*TL_ROOT"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import OUT_OF_MEMORY, CourseError
 from tl_helpers.memory import keep_freed_memory
 from tl_helpers.sources import cache_dir, write_atomically
 
@@ -208,8 +208,7 @@ def home_of(model: torch.nn.Module) -> torch.device:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether the error means that a device is full; mps and cpu have no exception class of their own for that."""
-    told = ("out of memory", "can't allocate memory", "not enough memory")  # mps, a CPU, a CPU under Windows
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _is_there(kind: str) -> bool:

@@ -1,5 +1,11 @@
 """The one kind of error that is meant for a student's eyes, and how its messages count things."""
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+)  # in torch's words: a GPU, a CPU, Windows
+
 
 class CourseError(Exception):
     """Something a reader of the course can fix: it says what was found, what was expected, and what to try.

@@ -18,7 +18,7 @@ from pathlib import Path
 from tl_helpers import sources
 from tl_helpers.cli import cluster, predict, train
 from tl_helpers.doctor import doctor, explain
-from tl_helpers.errors import CourseError
+from tl_helpers.errors import OUT_OF_MEMORY, CourseError
 
 FULL = "There is not enough memory. Use smaller pictures (--size), or close other programs."
 
@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     arguments = parser().parse_args(argv)
     try:
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        if sys.stdout:
+            sys.stdout.flush()  # here, where a reader who has gone is no error
+        return code
     except KeyboardInterrupt:
         kept = "what it has saved: the complete epochs of a training, the finished trials of a search"
         again = f" The same command goes on from {kept}." if arguments.run is train.run else ""
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         message = f"{error.filename or 'A file'} can't be read or written: {error.strerror or error}."
     except (ImportError, MemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch's own is a RuntimeError
+        full = isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
         message = FULL if full else explain(error)
         if message is None:
             raise

@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.k != "auto" and arguments.criterion:
         raise CourseError("--criterion has no effect here: --k gives the number. Leave one of them out.")
     hardware, items = pick_device(), read(arguments)
-    name = f"cluster-{Path(arguments.data).resolve().name}-{arguments.method}-{arguments.k}-seed{arguments.seed}"
-    folder = writable(arguments.out or Path("runs", name))
+    if arguments.out:
+        writable(arguments.out)
     print("\n".join([told(items), *getattr(items, "notes", ()), hardware.line()]), flush=True)
     first, of = _different(items)
     distinct = items.subset(first) if len(first) < len(items) else items
@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     method = "minibatch" if arguments.method == "kmeans" and len(points) > 100_000 else arguments.method
     found = fit(points, k, method, seed=arguments.seed, device=hardware.device)
     metrics = evaluate(found, items.labels) if len(items.classes) > 1 else {}
+    name = f"cluster-{Path(arguments.data).resolve().name}-{arguments.method}-{arguments.k}-seed{arguments.seed}"
+    folder = writable(arguments.out or Path("runs", name))
     write_atomically(folder / "assignments.csv", _table(items, found))
     write_atomically(folder / "index.html", _page(items, found, metrics, choice, arguments))
     answer = {"k": found.k, "method": found.method, "sizes": found.sizes.tolist(), "metrics": metrics}
