@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms import v2
@@ -27,7 +28,7 @@ def same(first, second):
 
 
 def test_shapes_types_and_order(digits):
-    batches = Batches(digits, batch_size=32, size=16)
+    batches = Batches(digits, batch_size=np.int64(32), size=16)
     got = list(batches)
     assert len(got) == len(batches) == 3 and batches.n == 70 and batches.role == "train"
     inputs, labels, weights = got[-1]

@@ -154,7 +154,7 @@ def test_batches_are_whole_padded_and_follow_from_seed_and_epoch():
             "blank": torch.tensor(question.blank),
         }
 
-    batches = ClozeBatches(part, encode, batch_size=4)
+    batches = ClozeBatches(part, encode, batch_size=np.int64(4))
     assert len(batches) == 3 and torch.equal(
         torch.cat([labels for _, labels, _ in batches]), torch.from_numpy(part.labels)
     )
@@ -167,6 +167,20 @@ def test_batches_are_whole_padded_and_follow_from_seed_and_epoch():
     assert next(iter(shuffled))[0]["blank"].tolist() == orders[0] != orders[1]
     with pytest.raises(CourseError, match="nothing to read"):
         ClozeBatches(part.subset([]), encode)
+
+
+def test_a_subset_takes_positions_or_truth_values():
+    part = load_cloze("noun").subset(range(8))
+    mask = torch.arange(8) == 5
+    for which in ([5], mask, mask.numpy(), mask.tolist()):
+        assert part.subset(which).questions == part.questions[5:6]
+
+
+def test_a_row_with_fewer_words_than_masks_hides_them_all():
+    batches = MaskedBatches(load_tales()[:3], minilm_tokenizer(), words=10, masks=5)
+    hidden = [((inputs["input_ids"] == 103).sum(), len(labels), weights.sum()) for inputs, labels, weights in batches]
+    assert all(seen == n == weight for seen, n, weight in hidden)
+    assert 0 < sum(n for _, n, _ in hidden) < 5 * batches.n
 
 
 def test_batches_of_another_encoding_are_others_to_a_checkpoint():

@@ -9,6 +9,7 @@ from PIL import Image
 from tl_helpers import data, sources
 from tl_helpers.data import emoji as module
 from tl_helpers.data.image_set import ImageSet
+from tl_helpers.errors import CourseError
 
 COUNTS = {
     "Smileys & Emotion": 142,
@@ -67,6 +68,8 @@ def test_the_files_stand_in_the_rows_order_and_keep_their_transparency(google):
     with Image.open(files[row]) as picture:
         assert picture.convert("RGBA").getextrema()[3] == (0, 255)
     assert torch.equal(data.decode(files[row]), google.images[row])
+    with pytest.raises(CourseError, match="artists are google and twitter; found 'apple'"):
+        data.emoji_files("apple")
 
 
 def test_twenty_groups_of_near_duplicates_with_all_clocks_and_hearts(google):

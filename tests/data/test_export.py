@@ -1,11 +1,14 @@
 """Sets written as folders: torchvision's loader sees exactly what `load` gives."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torchvision.datasets import ImageFolder
 
 from tl_helpers import data
+from tl_helpers.data import export
 from tl_helpers.errors import CourseError
 
 
@@ -58,3 +61,35 @@ def test_an_empty_directory_will_do_and_grey_becomes_rgb(tmp_path):
     image, label = folder[0]
     assert image.mode == "RGB" and image.size == (8, 8) and folder.classes[label] == "0"
     assert [entry.name for entry in tmp_path.iterdir()] == ["digits"]
+
+
+@pytest.fixture
+def thirty(monkeypatch):
+    """Thirty digits in place of all."""
+    some = data.load("digits").few(3)
+    some = dataclasses.replace(some, split=data.make_split(some.labels))
+    monkeypatch.setattr(export, "load", lambda name, split_seed: some)
+
+
+def test_of_two_exports_at_once_one_is_kept_whole(thirty, tmp_path, monkeypatch):
+    write = export._write
+
+    def overtaken(whole, folder):
+        monkeypatch.setattr(export, "_write", write)
+        data.as_folders("digits", tmp_path / "digits")  # as another process does meanwhile
+        write(whole, folder)
+
+    monkeypatch.setattr(export, "_write", overtaken)
+    written = data.as_folders("digits", tmp_path / "digits")
+    assert {entry.name for entry in written.iterdir()} == {export.MARK, "train", "val", "test"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["digits"]
+
+
+def test_a_place_that_can_not_be_written_is_told(thirty, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "file").write_text("x")
+    monkeypatch.chdir(tmp_path / "empty")
+    for place in (".", tmp_path / "link", tmp_path / "file" / "below"):
+        with pytest.raises(CourseError, match="can't be written"):
+            data.as_folders("digits", place)

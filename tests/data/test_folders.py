@@ -1,5 +1,7 @@
 """A student's own folder: layouts, sizes, bad files by name, and what can't be learnt from."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -264,6 +266,20 @@ def test_a_file_or_a_name_that_is_no_set_is_told(tmp_path):
         load("emoji-gogle")
     with pytest.raises(CourseError, match="is for elpv"):
         load("digits", split="blocks")
+    for name in ("", "~nobodyhere/x", "x" * 300):
+        with pytest.raises(CourseError, match=f"There is no set or folder '{name}'"):
+            load(name)
+    with pytest.raises(CourseError, match="split_seed is 0 or more; found -1"):
+        load("reuters-r8", split_seed=-1)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("mode", [0o000, 0o311])
+def test_a_folder_that_may_not_be_read_is_told(pets, mode):
+    pets.chmod(mode)
+    with pytest.raises(CourseError, match=r"pets can't be read \(permission denied\)"):
+        load(pets)
+    pets.chmod(0o755)
 
 
 def test_parts_may_be_written_in_capitals_and_nothing_may_stand_beside_them(tmp_path):

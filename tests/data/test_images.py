@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from tl_helpers.data import StreamedImages, decode, fit_square
 from tl_helpers.data import images as module
@@ -106,6 +106,11 @@ def broken_png(path):
     path.write_bytes(path.read_bytes()[:5000])
 
 
+def broken_avif(path):
+    Image.new("RGB", (8, 8)).save(path, format="AVIF")
+    path.write_bytes(path.read_bytes().replace(b"pitm", b"free"))  # no word on which item is the picture
+
+
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
@@ -114,6 +119,7 @@ def broken_png(path):
         (lambda path: path.write_text("not a picture"), "is not a picture"),
         (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "is not a picture|damaged"),
         (broken_png, "damaged or cut off"),
+        pytest.param(broken_avif, "damaged", marks=pytest.mark.skipif(not features.check("avif"), reason="no AVIF")),
         (lambda path: path.mkdir(), "is a folder: name the pictures in it"),
         (lambda path: Image.fromarray(np.ones((2, 2), np.float32)).save(path, format="TIFF"), "floating-point"),
     ],
@@ -123,6 +129,11 @@ def test_what_can_not_be_read_is_named(tmp_path, make, problem):
     make(path)
     with pytest.raises(CourseError, match=rf"bad\.png.*({problem})"):
         decode(path)
+
+
+def test_a_path_that_no_file_can_have_is_named():
+    with pytest.raises(CourseError, match="x\\.png is damaged or cut off"):
+        decode("x" * 300 + ".png")
 
 
 def test_a_truncated_jpeg_is_named(tmp_path):
@@ -144,6 +155,8 @@ def test_an_unknown_background_is_told(tmp_path):
     half_clear().save(tmp_path / "a.png")
     with pytest.raises(CourseError, match="'whitish' is not a colour"):
         decode(tmp_path / "a.png", background="whitish")
+    with pytest.raises(CourseError, match=r"\(0, 0, 0\) is not a colour"):
+        decode(tmp_path / "a.png", background=(0, 0, 0))
 
 
 def test_fit_square_keeps_squares_and_cuts_the_middle():

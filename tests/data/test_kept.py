@@ -26,3 +26,12 @@ def test_made_once_and_anew_when_broken_or_another(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "source", lambda name: other)
     kept("toy", ("elpv",), compute)
     assert len(calls) == 3 and len(list((tmp_path / "images").iterdir())) == 2
+
+
+def test_where_nothing_can_be_kept_it_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cache").write_text("a file where the folder should be")
+    row = sources.source("elpv")
+    monkeypatch.setattr(sources, "source", lambda name: row)
+    monkeypatch.setenv("TL_ROOT", str(tmp_path))
+    assert torch.equal(kept("toy", ("elpv",), lambda: {"pixels": torch.arange(9)})["pixels"], torch.arange(9))

@@ -51,6 +51,7 @@ def test_a_number_asks_for_exactly_so_many():
     groups = np.r_[np.zeros(30, int), np.arange(1, 171)]
     splits = [make_split(LABELS, groups, test=45, seed=seed) for seed in range(8)]
     assert {len(split.test) for split in splits} == {45}
+    assert [len(make_split(np.arange(240) % 3, test=n).test) for n in (19, 25, 68)] == [19, 25, 68]
     assert all(sorted(np.concatenate(parts(split)).tolist()) == list(range(200)) for split in splits)
 
 

@@ -152,6 +152,11 @@ def test_equal_documents_are_told_and_stay_together(tmp_path):
     assert len(where) == 1
 
 
+def test_a_class_that_only_repeats_anothers_document_stays_in_train(tmp_path):
+    path = a_file(tmp_path / "a.csv", [*some_rows(40), "document number 0 about wheat,rice"])
+    assert {load(path, split_seed=seed).train.class_counts()["rice"] for seed in range(8)} == {1}
+
+
 def test_a_bad_row_is_named_or_left_out_and_told(tmp_path):
     path = tmp_path / "a.csv"
     good = "\n".join(["text,label", *some_rows()]).encode()
@@ -202,6 +207,8 @@ def test_what_cannot_be_a_text_set_is_told_in_a_sentence(tmp_path):
 def test_labels_have_to_fit():
     with pytest.raises(CourseError, match="2 labels need as many texts"):
         TextSet("x", ("a",), torch.tensor([0, 1]), ("p", "q"), ("1",))
+    listed = TextSet("x", ["a", "b"], torch.tensor([0, 1]), ["p", "q"], ["1", "2"]).subset([1])
+    assert (listed.texts, listed.classes, listed.names) == (("b",), ("p", "q"), ("2",))
 
 
 def test_a_near_duplicate_begins_with_the_same_twenty_words():

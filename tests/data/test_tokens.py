@@ -1,5 +1,6 @@
 """Tokens and batches of documents: nothing lost, nothing padded further than need be, order a function of the seed."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,7 +47,7 @@ def test_padded_says_what_is_padding():
 
 
 def test_a_batch_is_as_long_as_its_longest_document(texts, words):
-    batches = TextBatches(texts, words, batch_size=16, max_tokens=30)
+    batches = TextBatches(texts, words, batch_size=np.int64(16), max_tokens=30)
     assert len(batches) == 9 == len(list(batches)) and batches.n == 130 and batches.role == "train"
     for inputs, labels, weights in batches:
         assert inputs["input_ids"].dtype == labels.dtype == torch.int64 and weights.dtype == torch.float32

@@ -90,6 +90,25 @@ def test_grid_takes_from_every_class_and_names_the_artist(google):
     assert "1 of the 40" in texts()
 
 
+def test_grid_takes_a_mask_as_subset_does(google):
+    plots.grid(google, google.labels == 2)
+    seen = [axes.images[0].get_array() for axes in plt.gcf().axes if axes.images]
+    expected = google.subset(google.labels == 2).images.permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(seen, expected) and "7 of the 40" in texts()
+
+
+def test_nothing_chosen_is_told(google, twitter):
+    draws = [
+        lambda: plots.grid(google, []),
+        lambda: plots.batch_grid(google.images[:0]),
+        lambda: plots.neighbours(twitter, google, torch.zeros(40, dtype=torch.int64), names=[]),
+        lambda: plots.top_losses(report(google), count=0),
+    ]
+    for draw in draws:
+        with pytest.raises(CourseError, match="no picture to show"):
+            draw()
+
+
 def test_no_attribution_no_footnote():
     plots.grid(image_set(attribution=""), [0])
     assert plt.gcf().get_supxlabel() == ""
@@ -274,6 +293,11 @@ def test_grad_cam_of_a_report(google):
     assert f"for {google.classes[looked.predictions[7]]}" in texts()
     plots.grad_cam(looked, index=[0, 1, 2], target=[0, 1, 2])
     assert "for a class, number 2" in texts()
+    plots.grad_cam(looked, index=1, target=3)
+    assert "for a class, number 3" in texts()
+    for index, target in ((1, [6]), (1, [-1]), ([1, 2], [3])):
+        with pytest.raises(CourseError, match="target is a class for each picture, from 0 to 5"):
+            plots.grad_cam(looked, index=index, target=target)
     with pytest.raises(CourseError, match="attach_head"):
         plots.grad_cam_maps(torch.nn.Linear(2, 2), torch.rand(1, 3, 8, 8))
 
@@ -307,7 +331,8 @@ def test_texts_have_no_pictures_to_show():
 
 def test_what_lies_on_no_map_is_told_and_grad_cam_shows_what_the_model_saw(google):
     with pytest.raises(CourseError, match=r"layer0 has the shape \(1, 16, 96\)"):
-        plots.feature_maps({"layer0": torch.zeros(1, 16, 96)})
+        plots.feature_maps({"stem": torch.zeros(1, 8, 5, 5), "layer0": torch.zeros(1, 16, 96)})
+    assert not plt.get_fignums()  # a notebook would show what is half drawn
     wide = torch.zeros(2, 3, 40, 80, dtype=torch.uint8)
     wide[..., :20] = 255  # what the middle square leaves out
     model = tl.attach_head(tl.load_backbone("resnet18", weights=None), tl.heads.linear(6))
@@ -319,8 +344,16 @@ def test_what_lies_on_no_map_is_told_and_grad_cam_shows_what_the_model_saw(googl
 def test_bars_go_below_nought_and_need_a_value():
     plots.bars({"worse": -0.2, "better": 0.3})
     assert plt.gcf().axes[0].get_xlim()[0] < -0.2
-    with pytest.raises(CourseError, match="no values"):
-        plots.bars({})
+    for wrong in ({}, {"diverged": float("nan")}):
+        with pytest.raises(CourseError, match="drawn of numbers"):
+            plots.bars(wrong)
+
+
+def test_bars_of_one_seed_have_no_spread():
+    plots.bars({"one seed": (0.25, np.float64("nan")), "three": (0.5, 0.1)})
+    assert "0.500 ± 0.100" in texts() and texts().count("±") == 1
+    plots.bars({"one seed": (0.25, float("nan"))})
+    assert "0.25" in texts() and "±" not in texts()
 
 
 def test_a_name_with_dollars_is_a_name_and_a_logarithmic_axis_keeps_its_powers():

@@ -29,6 +29,13 @@ def test_the_panel_shows_what_is_chosen(google):
     assert page.value != first and google.attribution in page.value
 
 
+def test_pictures_are_chosen_as_a_subset_is(google):
+    for chosen in (google.labels == 2, torch.arange(2, 40, 6)):
+        *_, page = play_augment(google, chosen, size=24).children
+        assert len(pictures(page)) == 14 and page.value.count("a class, number 2") >= 7
+        assert np.array_equal(pictures(page)[1], google.images[8].permute(1, 2, 0).numpy())
+
+
 def test_the_strength_rests_where_a_method_ignores_it(google):
     method, strength, _, page = play_augment(google, [3, 7, 12], size=24).children
     for name in method.options:

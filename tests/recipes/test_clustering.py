@@ -152,11 +152,14 @@ def test_one_cluster_and_one_row(method):
     whole = fit(rows, 1, method)
     assert (whole.labels == 0).all() and (whole.sureness == 1).all()
     assert np.allclose(whole.centres[0], rows.mean(0), atol=1.0 if method == "minibatch" else 1e-3)
-    with pytest.raises(CourseError, match="k = 2 clusters can't be made of 1 row;"):
-        fit(prepare(rows[:1]), 2, method)
-    assert layout(prepare(rows[:1])).shape == (1, 2)
+    alone = prepare(rows[:1])
+    told = "A mixture needs at least two rows" if method == "gmm" else "k = 2 clusters can't be made of 1 row;"
+    for k in (1, 2) if method == "gmm" else (2,):
+        with pytest.raises(CourseError, match=told):
+            fit(alone, k, method)
+    assert layout(alone).shape == (1, 2)
     if method != "gmm":
-        single = fit(prepare(rows[:1]), 1, method)
+        single = fit(alone, 1, method)
         assert single.k == 1 and describe(single)[0]["nearest"] == [0]
 
 
@@ -177,6 +180,9 @@ def test_shapes_and_names_that_are_wrong():
         fit(rows, 2, "dbscan")
     with pytest.raises(CourseError, match="try one of full, tied"):
         fit(rows, 2, "gmm", covariance="round")
+    with pytest.raises(CourseError, match=r"whole number, found 2\.5"):
+        fit(rows, 2.5)
+    assert fit(rows, 3.0).k == 3
     with pytest.raises(CourseError, match="components=50"):
         fit(np.zeros((100, 51)), 2, "gmm")
     with pytest.raises(CourseError, match="try pca, tsne"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from torchvision.transforms import v2
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
@@ -25,6 +26,10 @@ def emoji():
 def classifier(weights="default", classes=6):
     torch.manual_seed(0)
     return tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=weights), tl.heads.linear(classes))
+
+
+def small_classifier(classes=10):
+    return tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(classes))
 
 
 def test_features_are_kept_and_follow_weights_and_pixels(emoji, tmp_path, monkeypatch):
@@ -81,6 +86,13 @@ def test_the_probe_weighs_its_rows_and_chooses_its_strength_on_val():
     assert torch.equal(weight((x, y), 1e-6, 10.0), weight((x, y), 10.0))
     assert torch.equal(weight((x, 1 - y), 1e-6, 10.0), weight((x, y), 1e-6))  # where all it says is wrong, say little
     assert not torch.allclose(tl.probe((x, y), weights=1 + 9.0 * y).weight, tl.probe((x, y)).weight)
+
+
+@pytest.mark.parametrize("turn", [lambda x: x.numpy(), lambda x: x.double(), lambda x: x.clone().requires_grad_()])
+def test_a_probe_takes_features_of_any_make(turn):
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    assert torch.equal(tl.probe((turn(x), y), (turn(x), y)).weight, tl.probe((x, y), (x, y)).weight)
 
 
 def test_a_feature_that_hardly_varies_is_not_blown_up():
@@ -320,6 +332,13 @@ def test_gradual_unfreezing_lets_a_batch_norm_of_random_weights_learn():
     assert [int(norm.num_batches_tracked) for norm in norms] == [2, 4, 6, 8] and "digits" in model.backbone.source
 
 
+def test_gradual_unfreezing_that_is_refused_leaves_the_model_alone():
+    digits, model = tl.data.load("digits"), small_classifier(classes=5)
+    with pytest.raises(CourseError, match="5 outputs"):
+        gradual(model, digits.train.few(2), digits.val, size=16)
+    assert not hasattr(model, "class_names") and not getattr(model, "trained_size", None)
+
+
 def test_gradual_unfreezing_stops_when_asked_and_lets_batch_norm_rest(emoji, monkeypatch, tmp_path):
     phases = []
 
@@ -396,6 +415,47 @@ def test_a_refused_call_leaves_the_model_and_its_classes_alone(emoji):
         with pytest.raises(CourseError):
             tl.transfer(model, emoji, "lp-ft", **{"epochs": 1, "images": 12, "size": 32, **wrong})
         assert not hasattr(model, "class_names") and not getattr(model, "trained_size", None)
+
+
+def test_a_trained_model_keeps_its_classes_and_its_folder_when_another_call_is_refused(tmp_path):
+    digits, how = tl.data.load("digits"), {"epochs": 1, "images": 40}
+    letters = dataclasses.replace(digits, name="letters", classes=tuple("abcdefghij"))
+    model, mine = small_classifier(), {"checkpoint": tmp_path / "mine", "size": 16, **how}
+    first = tl.transfer(model, digits, "lp-ft", **mine)
+    tl.transfer(small_classifier(), digits, "probe", checkpoint=tmp_path / "other", size=16, **how)
+    with pytest.raises(CourseError, match="of another training"):
+        tl.transfer(model, letters, "probe", checkpoint=tmp_path / "other", size=8, **how)
+    assert (model.class_names, model.trained_size) == (digits.classes, 16)
+    assert tl.transfer(model, digits, "lp-ft", **mine).val == first.val
+
+
+def test_what_was_stopped_before_it_learnt_is_no_training(monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    digits, model = tl.data.load("digits"), small_classifier()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tl_helpers.recipes.transfer.features", stopped)
+        tl.transfer(model, digits, "probe", images=40, size=16)
+    tl.transfer(model, digits, "probe", images=40, size=16)
+    assert "trained before" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"size": 0}, {"images": 0}, {"images": -5}])
+def test_a_number_below_one_is_told(wrong):
+    (name, value), how = *wrong.items(), {"images": 40, "size": 16}
+    with pytest.raises(CourseError, match=f"{name} has to be at least 1.*; found {value}"):
+        tl.transfer(small_classifier(), tl.data.load("digits"), "probe", **{**how, **wrong})
+
+
+def test_evaluate_takes_a_model_and_one_transform_is_one_view():
+    digits = tl.data.load("digits")
+    result, some = tl.transfer(small_classifier(), digits, "probe", images=40, size=16), digits.val.few(1)
+    with pytest.raises(CourseError, match=r"takes a model; found a Result\..*result\.model"):
+        tl.evaluate(result, some)
+    flip = v2.RandomHorizontalFlip(1.0)
+    one, listed = (tl.evaluate(result.model, some, size=8, tta=tta) for tta in (flip, [flip]))
+    assert torch.equal(one.probabilities, listed.probabilities)
 
 
 def test_a_model_whose_layers_were_replaced_has_no_file_that_could_be_read(emoji, tmp_path):

@@ -138,6 +138,19 @@ def test_a_search_refuses_parts_recipes_without_epochs_and_unknown_pruners(emoji
             search(**{"model": model(), "data": emoji, "space": SPACE, **call})
 
 
+def test_too_few_trials_or_items_and_a_folder_that_is_none_are_told(emoji, blobs, trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    for wrong, told in (
+        ({"trials": 0}, "found trials=0"),
+        ({"folder": tmp_path / "file"}, r"can't be used \(File exists"),
+    ):
+        with pytest.raises(CourseError, match=told):
+            search(model(), emoji, SPACE, **wrong)
+    rows, images = blobs
+    with pytest.raises(CourseError, match="largest class has 2 items, too few for 3 folds"):
+        search_features(SVC(), rows[:6], images.subset(range(6)), GRID)
+
+
 def test_a_real_search_never_makes_the_test_part_and_leaves_the_model_alone():
     emoji, start, pictures = tl.data.load("emoji-google"), model(), tl.plots.LiveTrials()
     before = start.backbone.fingerprint
