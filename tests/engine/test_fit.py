@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
@@ -297,6 +297,12 @@ def test_everything_frozen_is_explained():
         {"epochs": 1, "clip": 0},
         {"epochs": 1, "lr": "1e-3"},
         {"epochs": 1, "lr": float("inf")},
+        {"epochs": 1, "lr": None},
+        {"epochs": "three"},
+        {"epochs": float("nan")},
+        {"epochs": float("inf")},
+        {"epochs": 1, "accumulate": 1.5},
+        {"epochs": 1, "clip": "1"},
     ],
 )
 def test_wrong_settings_are_explained(wrong):
@@ -420,6 +426,12 @@ def test_chance_outside_is_left_as_it_was():
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.parametrize("weights", ["balanced", 2.0])
+def test_class_weights_of_another_kind_are_explained(weights):
+    with pytest.raises(CourseError, match="not of the kind"):
+        Settings(1, class_weights=weights)
+
+
 @pytest.mark.parametrize("weights", [{0: 1.0, 1: 5.0}, (1.0, -1.0), (0.0, 0.0), (float("nan"), 1.0), ()], ids=str)
 def test_class_weights_are_numbers_in_the_order_of_the_classes(weights):
     with pytest.raises(CourseError, match="order of the classes"):
@@ -428,15 +440,106 @@ def test_class_weights_are_numbers_in_the_order_of_the_classes(weights):
 
 def test_epochs_are_whole_and_numpys_integers_are_some():
     assert type(Settings(np.int64(2)).epochs) is int
+    assert fit(linear(), loader(), loader(), Settings(1, accumulate=2.0), hardware=CPU).ended == "all epochs"
     with pytest.raises(CourseError, match="whole number"):
         Settings(1.5)
 
 
+@pytest.mark.parametrize("class_weights", [None, (1.0, 2.0, 3.0)], ids=["plain", "weighted"])
 @pytest.mark.parametrize(
-    "labels", [torch.arange(13, dtype=torch.int32) % 3, torch.zeros(13, 1, dtype=torch.int64)], ids=["int32", "column"]
+    "labels",
+    [torch.arange(13, dtype=torch.int32) % 3, torch.zeros(13, 1, dtype=torch.int64), torch.zeros(13)],
+    ids=["int32", "column", "float"],
 )
-def test_labels_of_another_kind_are_explained(labels):
+def test_labels_of_another_kind_are_explained(labels, class_weights):
     rows = torch.ones(13, linear().in_features)
     batches = DataLoader(TensorDataset(rows, labels), batch_size=5)
     with pytest.raises(CourseError, match="int64 of shape"):
-        fit(linear(), batches, batches, Settings(1))
+        fit(linear(), batches, batches, Settings(1, class_weights=class_weights))
+
+
+@pytest.mark.parametrize(
+    ("batch", "found"),
+    [
+        ([torch.ones(5, 4)], "a list of Tensor"),
+        ({"x": torch.ones(5, 4)}, "a dict"),
+        ((np.ones((5, 4)), np.zeros(5, int)), "a tuple of ndarray, ndarray"),
+    ],
+    ids=["no labels", "dict", "NumPy"],
+)
+def test_batches_of_another_kind_are_explained(batch, found):
+    with pytest.raises(CourseError, match=rf"with labels and weights as tensors; found {found}\."):
+        fit(linear(), [batch], loader(), Settings(1), hardware=CPU)
+
+
+def test_a_model_with_two_results_is_explained():
+    class Two(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    with pytest.raises(CourseError, match="found a tuple"):
+        fit(Two(4, 3), loader(), loader(), Settings(1), hardware=CPU)
+
+
+def test_distributions_are_measured_by_their_largest_share():
+    x, y = points().tensors
+    hard, soft = (measure(linear()(x).detach(), labels) for labels in (y, F.one_hot(y, 3).float()))
+    assert soft == pytest.approx(hard)
+
+
+def test_batches_without_a_length_are_explained_at_once():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(points())
+
+    for once in (DataLoader(Stream(), batch_size=5), (batch for batch in loader())):
+        for train, val in ((once, loader()), (loader(), once)):
+            with pytest.raises(CourseError, match="how many there are"):
+                fit(linear(), train, val, Settings(1), hardware=CPU)
+
+
+def test_groups_may_be_iterators_and_one_that_was_read_has_nothing_left_to_train():
+    model, groups = linear(), lambda: [{"params": model.parameters(), "lr": 0.1}]
+    before, read = model.weight.detach().clone(), groups()
+    fit(model, loader(), loader(), Settings(1), hardware=CPU, groups=read)
+    assert not torch.equal(model.weight, before)
+    with pytest.raises(CourseError, match="frozen"):
+        fit(model, loader(), loader(), Settings(1), hardware=CPU, groups=read)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_numpys_integers_are_the_same_seeds(kind):
+    def weights(seed):
+        model = linear()
+        train = DataLoader(points(), batch_size=5, shuffle=True, generator=torch.Generator())
+        fit(model, train, loader(), Settings(2, lr=0.1, keep="last"), hardware=CPU, seed=seed)
+        return model.weight
+
+    assert torch.equal(weights(kind(3)), weights(3))
+
+
+def test_a_models_layout_is_left_as_it_was_also_by_a_training_that_can_not_begin():
+    batches = [(x.view(-1, 2, 1, 2), y) for x, y in loader()]
+    model = nn.Sequential(nn.Conv2d(2, 3, (1, 2)), nn.Flatten())
+    twice = [{"params": [*model.parameters()]}] * 2
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        fit(model, batches, batches, Settings(1), hardware=CPU, groups=twice)
+    assert model[0].weight.is_contiguous()
+    fit(model, batches, batches, Settings(1), hardware=CPU)
+    assert model[0].weight.is_contiguous()
+
+
+def test_an_interruption_while_weights_are_kept_leaves_the_figures_of_those_kept_before():
+    class Interrupted(nn.Linear):
+        kept = 0
+
+        def state_dict(self, *given, **named):
+            Interrupted.kept += 1
+            if Interrupted.kept == 3:  # after the start's and the first epoch's
+                raise KeyboardInterrupt
+            return super().state_dict(*given, **named)
+
+    model = Interrupted(4, 3)
+    result = fit(model, loader(), loader(), Settings(3, lr=0.1, keep="last"), hardware=CPU)
+    assert result.ended == "interrupted" and result.best_epoch == 1
+    assert measure(*predict(model, loader(), CPU))["loss"] == pytest.approx(result.val["loss"])

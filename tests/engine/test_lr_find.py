@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
@@ -43,7 +43,7 @@ def test_weights_modes_gradients_and_random_state_are_left_as_found(emoji):
     assert curve.rates == sorted(curve.rates) and min(curve.rates) / 3 <= curve.suggestion < max(curve.rates)
 
 
-@pytest.mark.parametrize("own", ["batches", "generator", "sampler"])
+@pytest.mark.parametrize("own", ["batches", "generator", "sampler", "batch sampler"])
 def test_a_training_that_is_under_way_goes_on_as_if_nobody_had_looked_for_a_rate(own):
     def steps(looks: bool) -> torch.Tensor:
         """Two passes of a loop of one's own over shuffled batches, with a search for a rate between them or none."""
@@ -56,10 +56,13 @@ def test_a_training_that_is_under_way_goes_on_as_if_nobody_had_looked_for_a_rate
         else:
             draw = torch.Generator().manual_seed(3)
             data = TensorDataset(rows, labels)
-            how = {"sampler": RandomSampler(data, generator=draw)}
+            order = RandomSampler(data, generator=draw)
+            how = {"batch_size": 6, "sampler": order}
             if own == "generator":
-                how = {"shuffle": True, "generator": draw}
-            batches = DataLoader(data, batch_size=6, **how)
+                how = {"batch_size": 6, "shuffle": True, "generator": draw}
+            if own == "batch sampler":
+                how = {"batch_sampler": BatchSampler(order, 6, drop_last=False)}
+            batches = DataLoader(data, **how)
         model = torch.nn.Sequential(Unpack(), model)
         for looked in (False, looks):
             if looked:
@@ -118,3 +121,28 @@ def test_groups_are_taken_as_fit_takes_them_and_the_bound_is_divided_by_three():
     assert one.losses == pytest.approx(other.losses)
     with pytest.raises(CourseError, match="frozen"):
         tl.lr_find(model.requires_grad_(False), batches)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_told():
+    class Small(torch.nn.Linear):
+        def forward(self, x):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(CourseError, match="only `fit` cuts batches"):
+        tl.lr_find(Small(4, 3), [(torch.ones(5, 4), torch.arange(5) % 3)], steps=12)
+
+
+def test_a_batch_that_counts_for_nothing_stops_no_search():
+    torch.manual_seed(0)
+    rows, labels, counts = torch.randn(15, 4), torch.arange(15) % 3, torch.tensor([1.0, 0.0, 1.0]).repeat_interleave(5)
+    batches = DataLoader(TensorDataset(rows, labels, counts), batch_size=5)
+    assert len(tl.lr_find(torch.nn.Linear(4, 3), batches, steps=20).rates) > 10
+
+
+def test_a_model_that_has_learnt_the_data_is_told_what_helps():
+    model, labels = torch.nn.Linear(3, 3, bias=False), torch.arange(10) % 3
+    model.weight.data = torch.eye(3)
+    sure = torch.tensor([10.0, 5.0]).repeat_interleave(5)  # in the second batch less so: 1e-4 and 0.013 as losses
+    rows = torch.nn.functional.one_hot(labels, 3) * sure[:, None]
+    with pytest.raises(CourseError, match=r"exploded after 1 of 60.*learnt these data already.*larger batches"):
+        tl.lr_find(model, DataLoader(TensorDataset(rows, labels), batch_size=5))

@@ -8,10 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches, augmentation
@@ -211,14 +212,18 @@ def test_other_hardware_is_refused_and_the_threads_are_those_of_before(tmp_path)
         torch.set_num_threads(mine)
 
 
-def test_a_loader_with_a_generator_of_its_own_and_groups_with_options_resume_exactly(tmp_path):
+@pytest.mark.parametrize("own", ["loader", "batch sampler"])
+def test_a_loader_with_a_generator_of_its_own_and_groups_with_options_resume_exactly(tmp_path, own):
     rows, labels = torch.randn(24, 4, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3
 
     def run(stop: int | None, file: Path, decay: float = 0.2) -> torch.Tensor:
         torch.manual_seed(0)
         model = torch.nn.Linear(4, 3)
-        draw = torch.Generator().manual_seed(5)
-        train = DataLoader(TensorDataset(rows, labels), batch_size=6, shuffle=True, generator=draw)
+        data, draw = TensorDataset(rows, labels), torch.Generator().manual_seed(5)
+        how = {"batch_size": 6, "shuffle": True, "generator": draw}
+        if own == "batch sampler":
+            how = {"batch_sampler": BatchSampler(RandomSampler(data, generator=draw), 6, drop_last=False)}
+        train = DataLoader(data, **how)
         groups = [{"params": [model.weight], "lr": 0.1, "weight_decay": decay}, {"params": [model.bias], "lr": 0.1}]
 
         def halt(row):
@@ -234,3 +239,29 @@ def test_a_loader_with_a_generator_of_its_own_and_groups_with_options_resume_exa
     with pytest.raises(CourseError, match="differs in groups"):
         run(None, tmp_path / "cut", decay=0.9)
     assert torch.equal(run(None, tmp_path / "cut"), whole)
+
+
+def test_numpys_numbers_are_the_same_training_and_layers_of_another_name_are_not(tmp_path):
+    def run(model, rate):
+        groups = [{"params": [*model.parameters()], "lr": rate}]
+        where = {"hardware": pick_device("cpu"), "checkpoint": tmp_path / "t.safetensors"}
+        return fit(model, loader(), loader(), Settings(1), groups=groups, **where).history
+
+    assert run(nn.Linear(4, 3), np.float64(0.01)) == run(nn.Linear(4, 3), 0.01)
+    with pytest.raises(CourseError, match="differs in layers"):
+        run(nn.Sequential(nn.Linear(4, 3)), 0.01)
+
+
+def test_a_file_that_can_not_be_looked_at_is_told(tmp_path):
+    path = tmp_path / ("x" * 300)
+    for look in (checkpoint.load, train):
+        with pytest.raises(CourseError, match="File name too long"):
+            look(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_is_told(tmp_path):
+    train(path := tmp_path / "t.safetensors")
+    path.chmod(0)
+    with pytest.raises(CourseError, match="Permission denied"):
+        train(path)

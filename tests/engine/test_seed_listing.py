@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, SubsetRandomSampler, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError
@@ -114,6 +114,7 @@ def test_a_short_batch_counts_for_what_it_is():
         ({"dataloaders": dict.fromkeys(("train", "val"), DataLoader([]))}, "the part 'train' yields no sample"),
         ({"classes": ["cat"]}, "nothing to tell apart"),
         ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
+        ({"model": nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))}, r"logits \(batch, classes\), found \(5,\)"),
     ],
 )
 def test_wrong_input_is_explained(change, message):
@@ -134,10 +135,31 @@ def test_the_checkpoint_of_other_classes_is_refused(tmp_path):
 def test_what_a_sampler_leaves_out_does_not_count_and_a_list_of_batches_will_do():
     given = loaders()["train"].dataset
     some = DataLoader(given, batch_size=5, sampler=SubsetRandomSampler(range(8)))
+    own = DataLoader(given, batch_sampler=BatchSampler(SubsetRandomSampler(range(8)), 5, drop_last=False))
     plain = list(DataLoader(given, batch_size=5))
-    for train, size in ((some, 8), (plain, 12)):
+    for train, size in ((some, 8), (own, 8), (plain, 12)):
         parts, sizes = {"train": train, "val": plain}, {"train": size, "val": 12}
         model = tl.train_model("cpu", parts, sizes, list("abc"), nn.Linear(4, 3), epochs=1)
         assert not model.training
     with pytest.raises(CourseError, match="has 8 samples"):
         tl.train_model("cpu", {"train": some, "val": plain}, {"train": 12, "val": 12}, list("abc"), nn.Linear(4, 3))
+
+
+def test_inputs_may_be_a_dict():
+    class Named(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs["x"])
+
+    batches = [({"x": x}, y) for x, y in loaders()["val"]]
+    parts, sizes = {"train": batches, "val": batches}, {"train": 12, "val": 12}
+    assert not tl.train_model("cpu", parts, sizes, list("abc"), Named(4, 3), epochs=1).training
+
+
+def test_chance_and_a_models_layout_are_left_as_they_were():
+    parts, sizes = loaders(), {"train": 12, "val": 12}
+    model = nn.Sequential(nn.Unflatten(1, (2, 1, 2)), nn.Conv2d(2, 3, (1, 2)), nn.Flatten())
+    tl.test_model(model, "cpu", parts["val"])
+    assert model[1].weight.is_contiguous()
+    before = torch.get_rng_state()
+    tl.train_model("cpu", parts, sizes, list("abc"), model, epochs=1)
+    assert torch.equal(torch.get_rng_state(), before) and model[1].weight.is_contiguous()

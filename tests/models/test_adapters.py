@@ -48,3 +48,13 @@ def test_every_name_has_to_be_there():
     model = tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=None), tl.heads.linear(2))
     with pytest.raises(CourseError, match="no layer called conv_pwll"):
         add_lora(model, targets=("conv_pw", "conv_pwll"))
+
+
+def test_a_lone_name_no_rank_and_a_second_call_are_told():
+    model = tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=None), tl.heads.linear(2))
+    for wrong in ({"targets": "conv_pw"}, {"targets": ("conv_pw",), "rank": 0}):
+        with pytest.raises(CourseError, match="targets is a tuple of names"):
+            add_lora(model, **wrong)
+    add_lora(model, targets=("conv_pw",))
+    with pytest.raises(CourseError, match="adapters already: merge_lora first"):
+        add_lora(model, targets=("conv_pw",))

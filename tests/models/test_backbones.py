@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as V
@@ -115,6 +116,7 @@ def test_a_transformer_takes_other_sizes_and_its_tokens_lie_as_the_image_does():
         (torch.zeros(1, 3, 64, 64, dtype=torch.int64), "uint8 0..255 or float 0..1, found torch.int64"),
         (torch.full((1, 3, 64, 64), 200.0), "0..1, found 200.00"),
         (torch.full((1, 3, 64, 64), -2.1), "leave Normalize out"),
+        (np.zeros((1, 3, 64, 64), np.uint8), "as a tensor (b, 3, h, w), found ndarray"),
     ],
 )
 def test_wrong_images_are_refused_with_what_to_do(lite0, images, says):
@@ -141,6 +143,7 @@ def test_wrong_sizes_are_refused_by_number():
         ("squeezenet1_0", "does not end in a linear layer"),
         (None, "No backbone is called None"),
         ("googlenet", "is left out: it has a second preprocessing inside"),
+        ("crossvit_9_240", "several maps at once"),
     ],
 )
 def test_unknown_names_meet_the_nearest_known(name, says):
@@ -177,8 +180,12 @@ def test_a_copy_has_stages_of_its_own(lite0):
 def test_summary_counts_what_the_papers_count():
     row = tl.models.summary_row(tl.load_backbone("resnet18", weights=None))
     assert row == {"name": "resnet18", "parameters": 11_176_512, "mult_adds": 1_813_561_344, "width": 512}
-    vit = tl.models.summary_row(tl.load_backbone("vit_small", weights=None))
+    backbone = tl.load_backbone("vit_small", weights=None)
+    vit = tl.models.summary_row(backbone)
     assert 4.5e9 < vit["mult_adds"] < 4.7e9, "4.6 billion at 224 pixels"
+    with pytest.raises(CourseError, match="multiples of 16"):
+        tl.models.summary_row(backbone, 5)
+    assert backbone.training, "looking leaves the mode alone, whatever comes of it"
 
 
 def test_the_first_listing_of_the_seed_runs():

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 import tl_helpers as tl
@@ -104,6 +105,14 @@ def test_a_fully_frozen_model_rests():
 def test_an_unknown_stage_is_refused_with_the_known():
     with pytest.raises(CourseError, match="no stage 'layer5'; from stem to top: stem, layer1, layer2, layer3, layer4"):
         unfreeze_from(model_of(), "layer5")
+
+
+def test_the_children_of_a_plain_network_are_its_stages():
+    network = torchvision.models.resnet18(weights=None)
+    unfreeze_from(network, "layer4")
+    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"layer4", "fc"}
+    with pytest.raises(CourseError, match="no stage 'layer5'; from stem to top: conv1, bn1, layer1"):
+        unfreeze_from(network, "layer5")
 
 
 def test_the_table_of_what_trains_adds_up():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 import tl_helpers as tl
 from tl_helpers.data.stream import TokenStream
 from tl_helpers.data.text import TextSet
-from tl_helpers.data.tokens import encode, padded, word_tokenizer
+from tl_helpers.data.tokens import encode, minilm_tokenizer, padded, word_tokenizer
 from tl_helpers.engine.metrics import measure, predict
 from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
@@ -49,8 +50,14 @@ def test_the_stream_labels_each_word_with_the_next_and_weighs_unknown_ones_with_
         assert ids.tolist() == [whole[5 * k : 5 * k + 5]]
         assert following.tolist() == whole[5 * k + 1 : 5 * k + 6]
         assert weights.tolist() == [float(word != 1) for word in following.tolist()]
-    with pytest.raises(CourseError, match="do not fill one batch"):
-        TokenStream(small("a b"), words)
+    for texts in (("a b",), ("", "  ")):
+        with pytest.raises(CourseError, match="do not fill one batch"):
+            TokenStream(small(*texts), words)
+    for wrong in ({"batch_size": 0}, {"length": 0}, {"batches": -1}, {"seed": -1}):
+        with pytest.raises(CourseError, match=r"have to be at least 1.*found .*(0|-1)"):
+            TokenStream(small("a b c d e"), words, **wrong)
+    pieces = TokenStream(small("you \u2603 hello"), minilm_tokenizer(), batch_size=1, length=2)
+    assert next(iter(pieces))[2].tolist() == [0.0, 1.0]  # whichever number [UNK] has
 
 
 def test_the_stream_goes_on_and_is_a_function_of_seed_and_epoch(news, tokenizer):
@@ -124,13 +131,18 @@ def test_writing_follows_the_seed_and_the_temperature(tokenizer):
     lm = model("gru", tokenizer)
     start = "the people"
     lm.train()
-    assert lm.write(start, 12, seed=3) == lm.write(start, 12, seed=3)
+    assert lm.write(start, 12, seed=3) == lm.write(start, 12, seed=np.int64(3))
     assert len({lm.write(start, 12, seed=seed) for seed in range(3)}) == 3
-    cold = {lm.write(start, 12, temperature=1e-4, seed=seed) for seed in range(3)}
+    cold = {lm.write(start, 12, temperature=cold, seed=seed) for seed in range(3) for cold in (1e-4, 1e-50)}
     assert len(cold) == 1
     assert lm.training  # as it was
+    lm.encoder.eval()
+    lm.write(start, 2)
+    with pytest.raises(TypeError):
+        lm.write(start, 2.5)
+    assert lm.training and not lm.encoder.training
     assert "[UNK]" not in lm.write(start, 200, temperature=3.0)
-    for wrong in ({"start": "zzzz"}, {"start": start, "temperature": 0.0}):
+    for wrong in ({"start": "zzzz"}, {"start": start, "temperature": 0.0}, {"start": start, "temperature": math.nan}):
         with pytest.raises(CourseError, match="write takes"):
             lm.write(**wrong)
     with pytest.raises(CourseError, match="gru"):
@@ -155,6 +167,8 @@ def test_word_vectors_put_words_of_like_company_together():
     assert not vectors[:2].any()
     with pytest.raises(CourseError, match="can't give 60 directions"):
         ppmi_vectors(encode(pets, words, 50), words.get_vocab_size(), 60)
+    with pytest.raises(CourseError, match="No two words meet more often"):
+        ppmi_vectors([[a, b] for a in range(2, 8) for b in range(2, 8)], 8, 3)
 
 
 def test_a_stream_knows_its_words_and_a_transformer_its_length(news, tokenizer):

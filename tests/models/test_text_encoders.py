@@ -103,6 +103,10 @@ def test_what_does_not_fit_is_told(words):
         text_encoder("lstm")
     with pytest.raises(CourseError, match="layers=3"):
         text_encoder("gru", layers=3)
+    sizes = ("attention", {"layers": 0}), ("gru", {"hidden": 0}), ("cnn", {"filters": -1}), ("bag", {"dim": 0})
+    for kind, wrong in (*sizes, ("bag", {"dropout": 2}), ("bag", {"vocabulary": -1})):
+        with pytest.raises(CourseError, match=f"The encoder '{kind}' can't be made with"):
+            text_encoder(kind, **wrong)
     with pytest.raises(CourseError, match="no trained weights"):
         load_text_encoder("bert")
     with pytest.raises(CourseError, match="takes a dict"):

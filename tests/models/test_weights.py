@@ -44,6 +44,14 @@ def test_the_hub_is_not_asked_when_it_is_switched_off(no_network, monkeypatch):
         tl.load_backbone("vit_small")
 
 
+def test_a_folder_for_weights_that_can_not_be_made_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "file"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO())
+    with pytest.raises(CourseError, match=r"cannot be fetched \(.*Not a directory"):
+        tl.load_backbone("resnet18")
+
+
 @pytest.fixture
 def kept_by_torchvision(monkeypatch, tmp_path):
     """A resnet18 as torchvision would keep it: the file's name ends with the beginning of its sha256."""
