@@ -181,6 +181,8 @@ def test_a_row_with_fewer_words_than_masks_hides_them_all():
     hidden = [((inputs["input_ids"] == 103).sum(), len(labels), weights.sum()) for inputs, labels, weights in batches]
     assert all(seen == n == weight for seen, n, weight in hidden)
     assert 0 < sum(n for _, n, _ in hidden) < 5 * batches.n
+    short = MaskedBatches(load_tales()[:1], minilm_tokenizer(), words=2, masks=1)  # some of two marks, without a word
+    assert {labels.dtype for _, labels, _ in short} == {torch.int64}
 
 
 def test_batches_of_another_encoding_are_others_to_a_checkpoint():

@@ -258,7 +258,7 @@ def test_what_can_not_be_learnt_from_is_told(tmp_path, write, problem):
         load(tmp_path / "own")
 
 
-def test_a_file_or_a_name_that_is_no_set_is_told(tmp_path):
+def test_a_file_or_a_name_that_is_no_set_is_told(tmp_path, monkeypatch):
     picture(tmp_path / "1.png")
     with pytest.raises(CourseError, match="is a file"):
         load(tmp_path / "1.png")
@@ -266,7 +266,12 @@ def test_a_file_or_a_name_that_is_no_set_is_told(tmp_path):
         load("emoji-gogle")
     with pytest.raises(CourseError, match="is for elpv"):
         load("digits", split="blocks")
-    for name in ("", "~nobodyhere/x", "x" * 300):
+    monkeypatch.chdir(tmp_path)
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.csv").write_text("text,label\none,a\ntwo,b\n")
+    with pytest.raises(CourseError, match="an empty text"):
+        load("")  # and not the folder one is in
+    for name in ("~nobodyhere/x", "x" * 300):
         with pytest.raises(CourseError, match=f"There is no set or folder '{name}'"):
             load(name)
     with pytest.raises(CourseError, match="split_seed is 0 or more; found -1"):

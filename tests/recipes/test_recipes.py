@@ -425,6 +425,9 @@ def test_a_trained_model_keeps_its_classes_and_its_folder_when_another_call_is_r
     tl.transfer(small_classifier(), digits, "probe", checkpoint=tmp_path / "other", size=16, **how)
     with pytest.raises(CourseError, match="of another training"):
         tl.transfer(model, letters, "probe", checkpoint=tmp_path / "other", size=8, **how)
+    one_class = dataclasses.replace(digits, labels=torch.zeros_like(digits.labels))
+    with pytest.raises(CourseError, match="at least two classes"):
+        tl.transfer(model, one_class, "probe", size=8, **how)
     assert (model.class_names, model.trained_size) == (digits.classes, 16)
     assert tl.transfer(model, digits, "lp-ft", **mine).val == first.val
 

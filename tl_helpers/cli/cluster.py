@@ -204,15 +204,16 @@ def _page(items, found, metrics: dict, choice, arguments: argparse.Namespace) ->
     import numpy as np
 
     from tl_helpers.cli.cluster_page import page
-    from tl_helpers.recipes.cluster_views import describe, layout, map_svg
+    from tl_helpers.recipes.cluster_views import FEWEST, describe, layout, map_svg
 
     n, texts = len(items), getattr(items, "texts", None)
     shown = np.sort(np.random.default_rng(arguments.seed).permutation(n)[:ON_MAP])
-    xy = layout(found.points[shown], arguments.map, arguments.seed)
-    map_ = map_svg(xy, found.labels[shown], names=[items.names[i] for i in shown], title=f"{arguments.map} map")
+    made = arguments.map if len(shown) >= FEWEST else "pca"
+    xy = layout(found.points[shown], made, arguments.seed)
+    map_ = map_svg(xy, found.labels[shown], names=[items.names[i] for i in shown], title=f"{made} map")
     what = "MiniLM" if texts else f"{arguments.backbone} at {arguments.size} px"
     facts = [f"Features: {what}, rows of length 1, PCA. Method: {found.method}, seed {arguments.seed}.", *found.notes]
-    facts.append(f"The map is made by {arguments.map}" + (f", from {ON_MAP:,} of {n:,} rows." if n > ON_MAP else "."))
+    facts.append(f"The map is made by {made}" + (f", from {ON_MAP:,} of {n:,} rows." if n > ON_MAP else "."))
     return page(
         f"{found.k} clusters of {n:,} from {items.name}", facts, metrics, choice, map_, describe(found, texts), items
     )

@@ -146,9 +146,9 @@ class MaskedBatches(Passes):
         cls, sep, mask = self._marks
         places = [i for i, word in enumerate(words) if word[0].isalpha()]
         hidden = np.sort(rng.choice(places, min(self.masks, len(places)), replace=False))  # some rows have fewer words
-        labels = [self._pieces(words[i])[0] for i in hidden]
+        labels = torch.tensor([self._pieces(words[i])[0] for i in hidden], dtype=torch.int64)  # there may be none
         row = [[mask] if i in hidden else self._pieces(word) for i, word in enumerate(words)]
-        return torch.tensor([cls, *(piece for word in row for piece in word), sep]), torch.tensor(labels)
+        return torch.tensor([cls, *(piece for word in row for piece in word), sep]), labels
 
 
 class RowBatches(Passes):

@@ -39,6 +39,8 @@ def load(
     """
     name = str(name_or_path)
     path = Path(os.path.expanduser(name))
+    if not name:
+        raise CourseError("load takes the name of a set, or a path; found an empty text.")
     if split_seed < 0:
         raise CourseError(f"split_seed is 0 or more; found {split_seed}.")
     if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
@@ -61,7 +63,7 @@ def load(
         from tl_helpers.data.online import load_online
 
         return load_online(name, split_seed, image_size)
-    if name and os.path.exists(path):
+    if os.path.exists(path):
         from tl_helpers.data.folders import load_folder
 
         return load_folder(path, split_seed, skip_bad=skip_bad, background=background, image_size=image_size)

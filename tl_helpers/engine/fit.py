@@ -62,6 +62,7 @@ def fit(
             own peak `lr`; by default every parameter that learns, at `settings.lr`.
         checkpoint: a file in which every finished epoch is kept. If it exists already, training continues from it and
             ends bit-identical to one never stopped (on CUDA: if `deterministic`): chance follows from seed and epoch.
+            (Not that of a DataLoader's persistent workers: torch seeds them only when they start.)
             Another training's file is refused where that can be told: batches with a `fingerprint` say what they hold.
         phase: a label for the history's rows, such as "probe" or "fine-tune".
         start: what the training begins from, such as a fingerprint; a checkpoint that began from something else is refused.

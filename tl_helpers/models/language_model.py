@@ -85,9 +85,9 @@ class LanguageModel(nn.Module):
             raise CourseError(
                 f"write takes at least one known word and a temperature above 0, found {start!r}, {temperature}."
             )
+        draw, device = torch.Generator().manual_seed(int(seed)), self.bias.device
         modes = {module: module.training for module in self.modules()}
         self.eval()
-        draw, device = torch.Generator().manual_seed(int(seed)), self.bias.device
         try:
             for _ in range(length):
                 read = torch.tensor([words[-(self.encoder.longest or 512) :]], device=device)

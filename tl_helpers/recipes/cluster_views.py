@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from ..errors import CourseError
 from .clustering import Clusters, as_rows
 
+FEWEST = 10  # rows of which t-SNE or UMAP makes a map
 # Okabe and Ito's palette can be told apart with any kind of colour vision. Its yellow, too pale on white, is left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -57,7 +58,7 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
     rows = as_rows(points)
     if kind not in ("pca", "tsne", "umap"):
         raise CourseError(f"There is no map {kind!r}; try pca, tsne or umap.")
-    if len(rows) < 10 or rows.shape[1] < 2 or kind == "pca" or not rows.std(0).any():
+    if len(rows) < FEWEST or rows.shape[1] < 2 or kind == "pca" or not rows.std(0).any():
         with np.errstate(invalid="ignore"):
             flat = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows) if len(rows) > 1 else rows[:, :2] * 0
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))

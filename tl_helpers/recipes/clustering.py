@@ -164,7 +164,7 @@ def fit(
         CourseError: k is not between 1 and the number of different rows, values that are not finite, an unknown method.
     """
     rows, notes = as_rows(points), []
-    if k != int(k):
+    if not isinstance(k, int | float | np.number) or k % 1:
         raise CourseError(f"k must be a whole number, found {k}.")
     k = int(k)
     _check(rows, k, method, covariance)
@@ -250,8 +250,6 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
     if method not in METHODS or covariance not in COVARIANCES:
         wrong, there = (method, METHODS) if method not in METHODS else (covariance, COVARIANCES)
         raise CourseError(f"{wrong!r} is not known; try one of {', '.join(there)}.")
-    if method == "gmm" and len(rows) < 2:
-        raise CourseError("A mixture needs at least two rows: one alone has no variance. Take method='kmeans'.")
     if method == "gmm" and rows.shape[1] > WIDEST:
         raise CourseError(
             f"A mixture of {rows.shape[1]} columns has more numbers to learn than rows to learn from. Call "
@@ -261,6 +259,8 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
         raise CourseError(
             f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k must be between 1 and the number of rows."
         )
+    if method == "gmm" and len(rows) < 2:
+        raise CourseError("A mixture needs at least two rows: one alone has no variance. Take method='kmeans'.")
     # the first rows nearly always settle it; only where they repeat are all rows compared
     if different_rows(rows[: 10 * k]) < k and (different := different_rows(rows)) < k:
         raise CourseError(

@@ -106,11 +106,10 @@ def transfer(
     made = _made(data, recipe, seed, images, size, augment, batch_size, rate_decay, settings, hardware)
     result.made = made | {"weights": began["from"]}
     _refuse_another(folder, result)
-    model.began = began  # what was refused has changed nothing
     if recipe in ("probe", "lp-ft") and not probed:
-        _linear_probe(model, parts, size, hardware, result)
+        _linear_probe(model, parts, size, hardware, result, began)
     if recipe != "probe":
-        _all_layers(model, parts, settings, lr == "auto", augment, hardware, folder, result, each_epoch)
+        _all_layers(model, parts, settings, lr == "auto", augment, hardware, folder, result, began, each_epoch)
     result.seconds = time.perf_counter() - start
     if folder and result.history:  # an interruption may have come before anything was learnt
         save_model(result, folder / MODEL)
@@ -164,9 +163,9 @@ def _begin(model, data, recipe, folder, more: list) -> dict:
     return {"call": call, "from": f"{recipe} from {known}", "batch norm rests": rests}
 
 
-def _learns(model, result) -> None:
-    """From here on the weights are this training's, and so are the size and the classes that `evaluate` goes by."""
-    model.trained_size, model.class_names = result.made["size"], result.classes
+def _learns(model, result, began) -> None:
+    """From here on the weights are this training's, and so are the size and the classes; what was refused changed nothing."""
+    model.trained_size, model.class_names, model.began = result.made["size"], result.classes, began
 
 
 def _refuse_another(folder: Path | None, result: Result) -> None:
@@ -204,14 +203,14 @@ def _parts(data, images, seed) -> dict:
     return {"train": data.train.few(max(1, images // len(data.classes)), seed) if few else data.train, "val": data.val}
 
 
-def _linear_probe(model, parts, size, hardware, result) -> None:
+def _linear_probe(model, parts, size, hardware, result, began) -> None:
     """Give the head the weights of a logistic regression on the frozen backbone's features, and record how good it is."""
     start = time.perf_counter()
     how = {"max_tokens" if isinstance(model.backbone, TextEncoder) else "size": size, "hardware": hardware}
     rows = {part: features(model.backbone, images, **how) for part, images in parts.items()}
     sets = {part: (rows[part], images.labels) for part, images in parts.items()}
     head = probe(sets["train"], sets["val"], classes=len(result.classes), weights=parts["train"].weights)
-    _learns(model, result)
+    _learns(model, result, began)
     model.head.load_state_dict(head.state_dict())
     freeze(model.backbone)
     with torch.inference_mode():
@@ -219,18 +218,18 @@ def _linear_probe(model, parts, size, hardware, result) -> None:
     row = {"phase": "probe", "epoch": 0}
     row |= {"train_loss": figures["train"]["loss"], "train_accuracy": figures["train"]["accuracy"]}
     row |= {f"val_{name}": value for name, value in figures["val"].items()}
-    model.began["probe"] = {**row, "lr": 0.0, "seconds": time.perf_counter() - start}
-    result.history.append(model.began["probe"])
+    began["probe"] = {**row, "lr": 0.0, "seconds": time.perf_counter() - start}
+    result.history.append(began["probe"])
     result.val = figures["val"]
     model.eval()
 
 
-def _all_layers(model, parts, settings, find, augment, hardware, folder, result, each_epoch) -> None:
+def _all_layers(model, parts, settings, find, augment, hardware, folder, result, began, each_epoch) -> None:
     """Train every layer, slower towards the stem; batch norm keeps the source's statistics where it has any."""
     kept = folder / TRAINING if folder else None
     common, seed = {"size": result.made["size"], "hardware": hardware}, result.made["seed"]
     unfreeze(model)
-    if model.began["batch norm rests"]:
+    if began["batch norm rests"]:
         freeze_batch_norm(model.backbone)
     how = {"batch_size": result.made["batch_size"], "augment": augment, "shuffle": True, "seed": seed}
     train = batches_for(model, parts["train"], **how, **common)
@@ -245,7 +244,7 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
             say(f"The learning-rate finder suggests a peak of {rate:.2g}.")
         settings = replace(settings, lr=rate)
         result.made["settings"] = asdict(settings)
-    _learns(model, result)
+    _learns(model, result, began)
     fitted = fit(
         model,
         train,
@@ -256,7 +255,7 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
         groups=parameter_groups(model, settings.lr, rate_decay),
         checkpoint=kept,
         phase=result.recipe if result.recipe == "scratch" else "fine-tune",
-        start=model.began["from"] + (", rate found" if find else "") if kept else None,
+        start=began["from"] + (", rate found" if find else "") if kept else None,
         each_epoch=each_epoch,
     )
     if model.backbone.source == "random" and fitted.history:
