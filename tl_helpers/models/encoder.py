@@ -10,7 +10,7 @@ from .freezing import settle
 
 
 class Encoder(nn.Module):
-    """Inputs -> features (b, width). Subclasses set `name`, `width`, `source` ("random" for none), `licence`, `stages`.
+    """Inputs -> features (b, width). Subclasses set `name`, `width`, `source` ("random" for none), `licence`.
 
     Attributes:
         spec: what `build` makes the same architecture from; a name or a plain dict.
@@ -29,8 +29,8 @@ class Encoder(nn.Module):
 
     @property
     def stages(self) -> dict[str, list[nn.Module]]:
-        """The parts from stem to top. See `stage_parameters` for everything that belongs to each."""
-        raise NotImplementedError
+        """The parts from stem to top: by default, each child that learns. `stage_parameters` has all that belongs to each."""
+        return {name: [child] for name, child in self.named_children() if any(True for _ in child.parameters())}
 
     def stage_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Every parameter exactly once, with its name, by stage from stem to top.

@@ -34,11 +34,6 @@ class CausalEncoder(TextEncoder):
             block = nn.TransformerEncoderLayer(dim, 4, 4 * dim, dropout, "gelu", batch_first=True, norm_first=True)
             self.reader = nn.TransformerEncoder(block, 2, nn.LayerNorm(dim), enable_nested_tensor=False)
 
-    @property
-    def stages(self) -> dict[str, list[nn.Module]]:
-        """Word vectors (and positions) first, the reader above them."""
-        return {"embedding": [self.embedding], "reader": [self.reader]}
-
     def states(self, ids: Tensor) -> Tensor:
         """int64 (b, t) -> what is known after each word, float (b, t, dim)."""
         x = self.embedding(ids) * self.embedding.embedding_dim**0.5

@@ -67,11 +67,6 @@ class Bag(TextEncoder):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, dropout=dropout)
         self.embedding, self.dropout, self.width = _embedding(vocabulary, dim), nn.Dropout(dropout), dim
 
-    @property
-    def stages(self) -> dict[str, list[nn.Module]]:
-        """One stage: the word vectors."""
-        return {"embedding": [self.embedding]}
-
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean over real tokens."""
         return self.dropout(mean_pool(self.embedding(ids), mask))
@@ -85,11 +80,6 @@ class CNN(TextEncoder):
         self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.filters = nn.ModuleList(nn.Conv1d(dim, filters, words) for words in (3, 4, 5))
         self.width = 3 * filters
-
-    @property
-    def stages(self) -> dict[str, list[nn.Module]]:
-        """Word vectors, filters."""
-        return {"embedding": [self.embedding], "filters": [self.filters]}
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The largest answer of each filter at a real token; beyond the end every filter sees zeros, as at the edge."""
@@ -111,11 +101,6 @@ class GRU(TextEncoder):
         self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.recurrent = nn.GRU(dim, hidden, batch_first=True, bidirectional=True)
         self.width = 4 * hidden
-
-    @property
-    def stages(self) -> dict[str, list[nn.Module]]:
-        """Word vectors, recurrent layer."""
-        return {"embedding": [self.embedding], "recurrent": [self.recurrent]}
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Packed, so that the backward direction begins at each document's last word and not in its padding."""
