@@ -12,16 +12,14 @@ from ..errors import CourseError
 
 def freeze(module: nn.Module) -> None:
     """Stop all parameters of `module` from learning and put it at rest (eval mode)."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-        parameter.grad = None  # else an optimiser that already knows it would use the old gradient once more
+    module.requires_grad_(False)
+    module.zero_grad()  # else an optimiser that already knows its parameters would use the old gradient once more
     module.eval()
 
 
 def unfreeze(module: nn.Module) -> None:
     """Let all parameters of `module` learn. Its mode changes with the next `model.train()`, which every epoch begins with."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(True)
+    module.requires_grad_(True)
 
 
 def unfreeze_from(model: nn.Module, stage: str) -> None:
