@@ -85,12 +85,8 @@ class CNN(TextEncoder):
         """The largest answer of each filter at a real token; beyond the end every filter sees zeros, as at the edge."""
         words = (self.embedding(ids) * mask.unsqueeze(2)).transpose(1, 2)
         wide = [(conv, conv.kernel_size[0] - 1) for conv in self.filters]
-        answers = (
-            torch.cat([conv(F.pad(words, (more // 2, more - more // 2))) for conv, more in wide], 1)
-            .relu()
-            .transpose(1, 2)
-        )
-        return self.dropout(max_pool(answers, mask))
+        answers = torch.cat([conv(F.pad(words, (more // 2, more - more // 2))) for conv, more in wide], 1).relu()
+        return self.dropout(max_pool(answers.transpose(1, 2), mask))
 
 
 class GRU(TextEncoder):
