@@ -4,6 +4,8 @@ Each takes small pictures, already normalised, (b, 3, h, w), and gives features 
 backbones of them: `load_backbone("small_cnn", weights=None)`.
 """
 
+from collections import OrderedDict
+
 import timm
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
@@ -95,10 +97,7 @@ def _shortcut(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _pooled(**stages: nn.Module) -> nn.Sequential:
-    body = nn.Sequential()
-    for name, module in {**stages, "pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}.items():
-        body.add_module(name, module)
-    return body
+    return nn.Sequential(OrderedDict(**stages, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten()))
 
 
 BODIES = {"small_cnn": small_cnn, "small_resnet": small_resnet, "small_gru": RowGRU, "small_attention": small_attention}
