@@ -77,8 +77,7 @@ def read_convolution(convolution: nn.Conv2d, group) -> None:
 
 def _torchvision_file(row: Row) -> Path:
     """torchvision's own file for the row: kept on this machine, else fetched; its sha256 begins as its name ends."""
-    choices = torchvision.models.get_model_weights(row.architecture)
-    url = choices.DEFAULT.url
+    url = torchvision.models.get_model_weights(row.architecture).DEFAULT.url
     path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
     prefix = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
     if not path.exists():
