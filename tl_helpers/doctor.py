@@ -30,10 +30,7 @@ def doctor() -> bool:
         try:
             for line in check():
                 print(f"OK {line}", flush=True)
-        except (CourseError, OSError) as error:
-            print(f"-- {error}", flush=True)
-            well = False
-        except ExceptionGroup as group:  # several rows at once
+        except* (CourseError, OSError) as group:  # one, or several rows at once
             print(*(f"-- {error}" for error in group.exceptions), sep="\n", flush=True)
             well = False
     print("All is well: the course can run." if well else "Follow the lines that begin with --, then run this again.")
@@ -49,10 +46,9 @@ def explain(error: BaseException) -> str | None:
             f"{sources.command('pip uninstall -y torch torchvision')}, then {_lock()}"
         )
     if isinstance(error, ImportError):
-        told = (
+        return _elsewhere() or (
             f"{error}: the environment is not complete. If it is the course's own (.venv, or conda's), run: {_lock()}"
         )
-        return _elsewhere() or told
     return None
 
 
@@ -122,8 +118,7 @@ def _hardware() -> Iterator[str]:
 
 
 def _budget() -> Iterator[str]:
-    budget = pick_budget()
-    yield f"budget: {budget.name} (set TL_BUDGET to ci, class or full)"
+    yield f"budget: {pick_budget().name} (set TL_BUDGET to ci, class or full)"
 
 
 def _data() -> Iterator[str]:
