@@ -60,9 +60,8 @@ class Hardware:
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
         """Move the model to the device and the chosen layout, in place, and `apply` the settings; returns the model."""
         self.apply()
-        return model.to(self.device).to(
-            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
-        )
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return model.to(self.device).to(memory_format=layout)
 
     @contextlib.contextmanager
     def lend(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:
@@ -98,11 +97,9 @@ class Hardware:
     def line(self) -> str:
         """One line for a reader: what was chosen and why."""
         layout = "channels_last" if self.channels_last else "contiguous"
-        where = (
-            torch.cuda.get_device_name(self.device)
-            if self.device.type == "cuda"
-            else f"{torch.get_num_threads()} threads"
-        )
+        where = f"{torch.get_num_threads()} threads"
+        if self.device.type == "cuda":
+            where = torch.cuda.get_device_name(self.device)
         return f"hardware: {self.device} ({where}), {self.precision}, {layout}, {self.workers} workers ({self.why})"
 
 
