@@ -133,7 +133,7 @@ def test_a_verdict_that_cannot_be_kept_or_read_is_no_fault(monkeypatch, tmp_path
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(device, "write_atomically", full)
+    monkeypatch.setattr("tl_helpers.sources.write_atomically", full)
     assert device.for_extraction(device.pick_device("cpu"), "full", lambda: None).precision == "bf16"
 
 

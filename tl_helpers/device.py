@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import platform
 import random
@@ -16,7 +15,7 @@ import torch
 
 from tl_helpers.errors import OUT_OF_MEMORY, CourseError
 from tl_helpers.memory import keep_freed_memory
-from tl_helpers.sources import cache_dir, write_atomically
+from tl_helpers.sources import cache_dir, entries, keep_entries
 
 _KINDS = ("cuda", "mps", "xpu", "cpu")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -151,18 +150,13 @@ def for_extraction(hardware: Hardware, use: str, forward: Callable[[], object]) 
         gain = _measure_bf16(lambda: square @ square)  # an emulated pass can take minutes, this only a moment
         gain = round(_measure_bf16(forward) if gain > 0.25 else gain, 2)
         known = {machine: gain} | bf16_gains()  # another process may have measured meanwhile
-        with contextlib.suppress(OSError):  # then it is measured again next time
-            write_atomically(cache_dir() / "bf16.json", json.dumps(known, indent=1))
+        keep_entries(cache_dir() / "bf16.json", known)
     return replace(hardware, precision="bf16") if known[machine] >= 1.2 else hardware
 
 
 def bf16_gains() -> dict[str, float]:
     """The measurements so far: how many times faster bf16 is than fp32, by use; kept in `data/cache`."""
-    kept = cache_dir() / "bf16.json"
-    try:
-        return json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    return entries(cache_dir() / "bf16.json")
 
 
 def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:

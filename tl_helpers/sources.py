@@ -94,6 +94,20 @@ def write_atomically(path: Path | str, content: bytes | str) -> None:
         temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
+def entries(path: Path) -> dict:
+    """What a JSON file in `data/cache` has kept; nothing if it isn't there or can't be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def keep_entries(path: Path, more: dict) -> None:
+    """Add to such a file. A read-only checkout or a full disk does no harm: what is not kept is found out again."""
+    with contextlib.suppress(OSError):
+        write_atomically(path, json.dumps({**entries(path), **more}, indent=1))
+
+
 def sources() -> dict[str, Source]:
     """Every row of `data/sources.toml`, by name."""
     return _read_table(root() / "data" / "sources.toml")
@@ -141,17 +155,15 @@ def path_of(name: str) -> Path:
             f"Repair it with: {command('tl_helpers fetch --repair')}"
         )
     state = _state(path, files)
-    if _verified().get(name) == [state, row.sha256]:
+    verified = cache_dir() / "verified.json"
+    if entries(verified).get(name) == [state, row.sha256]:
         return path
     if (digest := sha256_of(path, row.files)) != row.sha256:
         raise SourceDamagedError(
             f"{name}: data/packages/{row.path} is damaged or was changed (sha256 {digest[:16]}…, expected "
             f"{row.sha256[:16]}…). Repair it with: {command('tl_helpers fetch --repair')}"
         )
-    with contextlib.suppress(OSError):  # a read-only checkout works too: it just checks again each time
-        write_atomically(
-            cache_dir() / "verified.json", json.dumps({**_verified(), name: [state, row.sha256]}, indent=1)
-        )
+    keep_entries(verified, {name: [state, row.sha256]})
     return path
 
 
@@ -185,10 +197,3 @@ def _file_digest(file: Path) -> str:
 def _state(path: Path, files: list[Path]) -> str:
     stats = [(_relative(file, path), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
     return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
-
-
-def _verified() -> dict[str, list[str]]:
-    try:
-        return json.loads((cache_dir() / "verified.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
