@@ -12,5 +12,4 @@ def say(message: str) -> None:
 
 def training_bar(phase: str, total: int, done: int) -> tqdm:
     """A bar over all steps of all epochs; `done` of them were made before an interruption."""
-    quiet = bool(os.environ.get("CI"))
-    return tqdm(total=total, initial=done, desc=phase, unit="step", leave=False, disable=quiet)
+    return tqdm(total=total, initial=done, desc=phase, unit="step", leave=False, disable=bool(os.environ.get("CI")))
