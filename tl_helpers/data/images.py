@@ -43,7 +43,16 @@ def decode(path: Path | str, background: str = "white", *, size: int | None = No
     is resized to it (antialiased) and the middle cut out: (3, size, size).
     Raises a CourseError that names the file if it is missing, empty, truncated or not a picture.
     """
-    return torch.from_numpy(np.array(_read(Path(path), background, size))).permute(2, 0, 1).contiguous()
+
+    def read(image: Image.Image) -> Image.Image:
+        if size and image.format == "JPEG":
+            image.draft(image.mode, (size, size))  # lets the decoder skip detail that would be thrown away
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        upright = image if turn is None else image.transpose(turn)
+        rgb = _to_rgb(upright, check_colour(background), path)
+        return ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR) if size else rgb
+
+    return torch.from_numpy(np.array(_guarded(Path(path), read))).permute(2, 0, 1).contiguous()
 
 
 def picture_size(path: Path | str) -> tuple[int, int]:
@@ -117,18 +126,6 @@ class StreamedImages:
         return dataclasses.replace(self, indices=self.indices[positions])
 
 
-def _read(path: Path, background: str, size: int | None) -> Image.Image:
-    def read(image: Image.Image) -> Image.Image:
-        if size and image.format == "JPEG":
-            image.draft(image.mode, (size, size))  # lets the decoder skip detail that would be thrown away
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
-        upright = image if turn is None else image.transpose(turn)
-        rgb = _to_rgb(upright, check_colour(background), path)
-        return ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR) if size else rgb
-
-    return _guarded(path, read)
-
-
 def _guarded(path: Path, use: Callable[[Image.Image], object]):
     """Open a picture and use it; every way in which that can fail is reported in one sentence."""
     try:
@@ -149,7 +146,7 @@ def _guarded(path: Path, use: Callable[[Image.Image], object]):
         raise CourseError(f"{path} is damaged or cut off ({error}). Copy it again or remove it.") from error
 
 
-def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path) -> Image.Image:
+def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path | str) -> Image.Image:
     if image.mode == "F":
         raise CourseError(f"{path} contains floating-point values without a range. Save it as an 8- or 16-bit picture.")
     if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
