@@ -127,9 +127,6 @@ class _Keys:
     def __iter__(self) -> Iterator[tuple[int, int, Tensor]]:
         return self.batches._keys()
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
 
 class _Maker:
     """Makes one finished batch from its key; it has no mutable state, so it may live in any process."""
