@@ -48,8 +48,7 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
     `[CLS] query with [MASK] [SEP] chunk [SEP]`. A candidate is marked at its first piece. Of a query that is too long, the
     pieces around the blank are kept; of a sentence longer than a chunk, its beginning.
     """
-    cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
-    pieces = _word_pieces(tokenizer)
+    pieces, (cls, sep, mask) = _word_pieces(tokenizer)
     if max_pieces < longest_query + 8:
         raise CourseError(f"{max_pieces} pieces leave no room for a chunk next to a query of up to {longest_query}.")
 
@@ -80,8 +79,7 @@ def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: in
     It returns {"input_ids": int64 (t,), "offered": int64 (10,)}: `[CLS] end of the context, query with [MASK] [SEP]`, at
     most `max_pieces`, and the first piece of each candidate. A query that is too long is cut as in `pieces_encoder`.
     """
-    cls, sep, mask = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
-    pieces = _word_pieces(tokenizer)
+    pieces, (cls, sep, mask) = _word_pieces(tokenizer)
 
     def encode(question: Question) -> dict[str, Tensor]:
         query = _query(question, pieces, mask, min(longest_query, max_pieces - 3))
@@ -93,9 +91,11 @@ def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: in
     return encode
 
 
-def _word_pieces(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+def _word_pieces(tokenizer: Tokenizer) -> tuple[Callable[[str], list[int]], list[int]]:
+    """The pieces of a word, and the ids of [CLS], [SEP] and [MASK]."""
     plain = bare(tokenizer)
-    return functools.cache(lambda word: plain.encode(word, add_special_tokens=False).ids)
+    pieces = functools.cache(lambda word: plain.encode(word, add_special_tokens=False).ids)
+    return pieces, [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
 
 
 def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, longest: int) -> list[int]:
@@ -126,8 +126,7 @@ class MaskedBatches(Passes):
                 f"Hiding {masks} of every {words} words needs tales of at least {words} words, and half of them left to "
                 f"read; found {self.n} such rows. Try fewer masks, or shorter rows."
             )
-        self._pieces = _word_pieces(tokenizer)
-        self._marks = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]")]
+        self._pieces, self._marks = _word_pieces(tokenizer)
         what = (self.tales, tokenizer.to_str(), words, masks, batch_size, seed)
         self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 
