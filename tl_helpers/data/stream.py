@@ -54,16 +54,12 @@ class TokenStream(Passes):
             )
         self._batches = min(batches or self._whole, self._whole)
         self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)
-        self._source, self.role = (texts.fingerprint, tokenizer.to_str()), texts.role
+        self.role, source = texts.role, (texts.fingerprint, tokenizer.to_str())
+        what = (source, self.n, batch_size, length, self._batches, shuffle, seed)  # all that determines the batches
+        self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 
     def __len__(self) -> int:
         return self._batches
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of everything that determines the batches."""
-        what = (self._source, self.n, self.batch_size, self.length, self._batches, self.shuffle, self.seed)
-        return hashlib.sha256(repr(what).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         first = self._epoch * self._batches if self.shuffle else 0

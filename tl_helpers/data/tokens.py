@@ -90,13 +90,9 @@ class TextBatches(Passes):
         self._lengths = torch.tensor([len(row) for row in self.rows])
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
-        self._what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, batch_size, shuffle, seed)
-        self._what += (self._weights.tolist(),)
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of everything that determines the batches: texts, weights, tokenizer, length and order."""
-        return hashlib.sha256(repr(self._what).encode()).hexdigest()
+        what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, batch_size, shuffle, seed)
+        what += (self._weights.tolist(),)  # all that determines the batches
+        self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for index in self._plan():
