@@ -18,7 +18,10 @@ from .quick_dropout import use_quick_dropout
 
 
 class TextEncoder(Encoder):
-    """What the text encoders share. tokenizer: the one whose ids it takes, or None if the caller knows."""
+    """What the text encoders share: each adds `encode(ids, mask)`, which gives features (b, width).
+
+    tokenizer: the one whose ids it takes, or None if the caller knows.
+    """
 
     max_tokens = 128  # what transfer and features cut documents to, unless told otherwise
     longest: int | None = None  # tokens, where there is a limit
@@ -43,10 +46,6 @@ class TextEncoder(Encoder):
         """CourseError if a row of (b, t) has more tokens than the encoder has positions."""
         if self.longest and ids.shape[1] > self.longest:
             raise CourseError(f"{self.name} knows {self.longest} positions, found {ids.shape[1]}: lower max_tokens.")
-
-    def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Features (b, width)."""
-        raise NotImplementedError
 
 
 def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
