@@ -91,7 +91,9 @@ def fit(
             again = f" The same call goes on from {checkpoint}." if kept and os.path.lexists(kept) else ""
             say(f"Stopped by you in epoch {run.epoch + 1}; the model knows what {run.epoch} epochs taught it.{again}")
         finally:
-            run.finish()
+            torch.set_num_threads(run.threads)  # a resumed training used the number it had begun with
+            model.load_state_dict(run.best)
+            model.eval()
     return run.result
 
 
@@ -254,12 +256,6 @@ class _Run:
         if over:
             self.result.ended = f"no better validation for {patience} epochs"
         return over
-
-    def finish(self) -> None:
-        """Leave the model with the chosen weights, in eval mode, and restore torch's threads."""
-        torch.set_num_threads(self.threads)  # a resumed training used the number it had begun with
-        self.model.load_state_dict(self.best)
-        self.model.eval()
 
     def keep(self, file: Path) -> None:
         """Write everything that the next epoch needs."""
