@@ -147,7 +147,9 @@ class _Run:
             taken = [unpack(batch) for batch in islice(batches, self.settings.accumulate)]
             if not taken:
                 break
-            self._set_rate(self.epoch * self.steps + step)
+            share = self.settings.rate(self.epoch * self.steps + step, self.settings.epochs * self.steps)
+            for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
+                group["lr"] = peak * share
             seen = self._step(taken, step)
             total += seen.double()
             bar.set_postfix({"loss": f"{float(seen[0]) / max(1e-12, float(seen[3])):.3f}"} | shown, refresh=False)
@@ -217,11 +219,6 @@ class _Run:
                 f"class_weights has {len(known)} entries, but the labels have {classes} classes: one weight per class."
             )
         return weights * (labels @ known if labels.ndim == 2 else known[labels])
-
-    def _set_rate(self, step: int) -> None:
-        share = self.settings.rate(step, self.settings.epochs * self.steps)
-        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * share
 
     def _refuse(self, loss: float, where: str) -> None:
         rate = max(group["lr"] for group in self.optimiser.param_groups)
