@@ -163,7 +163,9 @@ class _Run:
         row |= {"lr": max(g["lr"] for g in self.optimiser.param_groups), "seconds": time.perf_counter() - start}
         self.result.history.append(row)
         self.epoch += 1
-        self._choose(figures)
+        if self.settings.keep == "last" or self._best_row() is row:
+            self.best = files.snapshot(self.judged)  # first: Ctrl-C here must not leave figures of other weights
+            self.result.val, self.result.best_epoch = figures, self.epoch
 
     def _step(self, taken: list[tuple], step: int) -> Tensor:
         """One optimiser step on one or several batches; (weighted loss, right answers, samples, weights) of what was seen."""
@@ -236,20 +238,15 @@ class _Run:
             getattr(torch, self.hardware.device.type).empty_cache()
         say(f"Out of memory: batches now come in {self.pieces} pieces. The effective batch size stays {sum(sizes)}.")
 
-    def _choose(self, figures: dict[str, float]) -> None:
-        merit = (figures["accuracy"], -figures["loss"])
-        best = self.result.val
-        if self.settings.keep == "last" or not best or merit > (best["accuracy"], -best["loss"]):
-            self.best = files.snapshot(self.judged)  # first: Ctrl-C here must not leave figures of other weights
-            self.result.val, self.result.best_epoch = figures, self.epoch
+    def _best_row(self) -> dict:
+        return max(self.result.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
     def patience_is_over(self) -> bool:
         """Early stopping: no better validation for `patience` epochs."""
-        patience, rows = self.settings.patience, self.result.history
-        if patience is None or not rows:
+        patience = self.settings.patience
+        if patience is None or not self.result.history:
             return False
-        best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-        over = self.epoch - best["epoch"] >= patience
+        over = self.epoch - self._best_row()["epoch"] >= patience
         if over:
             self.result.ended = f"no better validation for {patience} epochs"
         return over
