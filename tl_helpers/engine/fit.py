@@ -244,12 +244,10 @@ class _Run:
     def patience_is_over(self) -> bool:
         """Early stopping: no better validation for `patience` epochs."""
         patience = self.settings.patience
-        if patience is None or not self.result.history:
+        if patience is None or not self.result.history or self.epoch - self._best_row()["epoch"] < patience:
             return False
-        over = self.epoch - self._best_row()["epoch"] >= patience
-        if over:
-            self.result.ended = f"no better validation for {patience} epochs"
-        return over
+        self.result.ended = f"no better validation for {patience} epochs"
+        return True
 
     def keep(self, file: Path) -> None:
         """Write everything that the next epoch needs."""
