@@ -124,13 +124,10 @@ class _Run:
         )
         self.learning = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.scaler, self.average = hardware.scaler(), None
+        self.judged = model  # what is validated and kept: the moving average of the weights if there is one
         if settings.ema is not None:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
-
-    @property
-    def judged(self) -> nn.Module:
-        """What is validated and kept: the moving average of the weights if there is one."""
-        return self.model if self.average is None else self.average.module
+            self.judged = self.average.module
 
     def one_epoch(self, bar: tqdm) -> None:
         """Train over every batch once, validate, and note the row."""
