@@ -140,8 +140,9 @@ def path_of(name: str) -> Path:
     Raises SourceMissingError or SourceDamagedError, both CourseError, which name the command that fixes it.
     """
     row = source(name)
-    path = root() / "data" / "packages" / row.path
-    found = {item.version for item in _installed(row.package)}
+    packages = root() / "data" / "packages"
+    path = packages / row.path
+    found = {item.version for item in importlib.metadata.distributions(name=row.package, path=[str(packages)])}
     if row.version not in found:
         problem = f"version {', '.join(sorted(found))}" if found else "no such package"
         raise SourceMissingError(
@@ -173,10 +174,6 @@ def sha256_of(path: Path, patterns: tuple[str, ...] = ()) -> str:
     if not patterns:
         return _file_digest(path)
     return hashlib.sha256("".join(f"{_relative(f, path)} {_file_digest(f)}\n" for f in files).encode()).hexdigest()
-
-
-def _installed(package: str) -> list[importlib.metadata.Distribution]:
-    return list(importlib.metadata.distributions(name=package, path=[str(root() / "data" / "packages")]))
 
 
 def _files(path: Path, patterns: tuple[str, ...]) -> list[Path]:
