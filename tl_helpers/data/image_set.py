@@ -80,8 +80,7 @@ class ImageSet(Labelled):
         if kept is None or kept.shape[-1] != size:
             if not self.fits(size):
                 raise CourseError(f"{self.name} at {size} px does not fit into memory. Go through it with Batches.")
-            chunks = [fit_square(self.images[chunk], size) for chunk in torch.arange(len(self)).split(256)]
-            kept = torch.cat(chunks)
+            kept = torch.cat([fit_square(self.images[chunk], size) for chunk in torch.arange(len(self)).split(256)])
             object.__setattr__(self, "_resized", kept)  # frozen for its users; a cached value changes nothing they see
         return kept
 

@@ -158,8 +158,7 @@ def _is_as_published(backbone: Backbone) -> bool:
 
 
 def _imagenet(backbone: Backbone) -> nn.Module:
-    trained = _is_as_published(backbone)
-    last = cut(backbone.row, whole_network(backbone.row, trained)[0])[1]
+    last = cut(backbone.row, whole_network(backbone.row, _is_as_published(backbone))[0])[1]
     if last is None or last.out_features != 1000:
         raise CourseError(f"{backbone.name} has no classifier for ImageNet's 1000 classes; efficientnet_lite0 does.")
     return last

@@ -36,8 +36,7 @@ def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 1
         raise CourseError(f"{(total > 0).sum()} occurring words can't give {width} directions: use more text or fewer.")
     context = total**0.75 / (total**0.75).sum()
     pairs = counts.tocoo()
-    information = np.log(pairs.data / (total[pairs.row] * context[pairs.col]))
-    positive = np.maximum(information, 0)
+    positive = np.maximum(np.log(pairs.data / (total[pairs.row] * context[pairs.col])), 0)
     table = sparse.csr_matrix((positive, (pairs.row, pairs.col)), counts.shape)
     if not positive.any():
         raise CourseError("No two words meet more often than by chance: there is nothing to learn. Use more text.")
