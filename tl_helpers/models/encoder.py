@@ -6,10 +6,10 @@ import re
 import torch
 from torch import nn
 
-from .freezing import settle
+from .freezing import Settled
 
 
-class Encoder(nn.Module):
+class Encoder(Settled):
     """Inputs -> features (b, width). Subclasses set `name`, `width`, `source` ("random" for none), `licence`.
 
     Attributes:
@@ -44,11 +44,6 @@ class Encoder(nn.Module):
         first = next(iter(found))
         found[first] = [(name, p) for p, name in names.items()] + found[first]
         return found
-
-    def train(self, mode: bool = True) -> "Encoder":
-        """As in torch, but what is frozen stays in eval mode, so that a frozen batch norm or dropout rests."""
-        super().train(mode)
-        return settle(self) if mode else self
 
     @property
     def fingerprint(self) -> str:

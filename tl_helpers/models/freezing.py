@@ -5,6 +5,8 @@ running mean and variance are not parameters and move with every batch in traini
 also kept in eval mode (`train_mode`) and left out of the optimiser (`layers.parameter_groups`).
 """
 
+from typing import Self
+
 from torch import nn
 
 from ..errors import CourseError
@@ -48,6 +50,15 @@ def unfreeze_from(model: nn.Module, stage: str) -> None:
 def train_mode(model: nn.Module) -> nn.Module:
     """``model.train()``, after which every part whose parameters are all frozen goes back to eval mode."""
     return settle(model.train())
+
+
+class Settled(nn.Module):
+    """A network that keeps frozen parts at rest by itself."""
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, but what is frozen stays in eval mode, so that a frozen batch norm or dropout rests."""
+        super().train(mode)
+        return settle(self) if mode else self
 
 
 def settle(module: nn.Module) -> nn.Module:

@@ -16,7 +16,7 @@ from ..errors import CourseError
 from ..sources import path_of
 from .backbones import Backbone, cut, load_backbone, whole_network
 from .encoder import Encoder
-from .freezing import settle
+from .freezing import Settled
 from .text_encoders import text_encoder
 from .weights import read_convolution
 
@@ -64,7 +64,7 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"])
 
 
-class Classifier(nn.Module):
+class Classifier(Settled):
     """A backbone with a head. Images as the backbone takes them -> what the head gives (mostly logits)."""
 
     def __init__(self, backbone: Encoder, head: Head):
@@ -86,11 +86,6 @@ class Classifier(nn.Module):
     def shapes(self) -> dict[str, torch.Size]:
         """The shape of every weight by name; after a layer is replaced or added, no longer what `spec` describes."""
         return {name: tensor.shape for name, tensor in self.state_dict().items()}
-
-    def train(self, mode: bool = True) -> "Classifier":
-        """As in torch, but what is frozen, head or backbone, stays in eval mode."""
-        super().train(mode)
-        return settle(self) if mode else self
 
 
 def attach_head(backbone: Encoder, head: Head) -> Classifier:
