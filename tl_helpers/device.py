@@ -65,7 +65,8 @@ class Hardware:
     @contextlib.contextmanager
     def lend(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:
         """`place` for a while: afterwards the model is back on its own device, in its layout, with the caller's tensors."""
-        home, last = home_of(model), any(p.ndim == 4 and not p.is_contiguous() for p in model.parameters())
+        home = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0)).device  # without any: the CPU
+        last = any(p.ndim == 4 and not p.is_contiguous() for p in model.parameters())
         try:
             with self.memory():
                 yield self.place(model)
@@ -190,11 +191,6 @@ def own_chance(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy_state)
-
-
-def home_of(model: torch.nn.Module) -> torch.device:
-    """The device that a model is on; the CPU if it contains no tensor."""
-    return next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
 
 def out_of_memory(error: BaseException) -> bool:
