@@ -49,11 +49,8 @@ class Settings:
             raise CourseError(f"Training needs epochs ≥ 1, lr > 0, weight_decay ≥ 0, accumulate ≥ 1, found {self}.")
         if self.clip is not None and not self.clip > 0:
             raise CourseError(f"clip must be a norm above 0, or None for unclipped gradients, found {self.clip}.")
-        if (
-            not 0 <= self.label_smoothing < 1
-            or not 0 < self.warmup < 1
-            or (self.patience is not None and self.patience < 1)
-        ):
+        hasty = self.patience is not None and self.patience < 1
+        if hasty or not (0 <= self.label_smoothing < 1 and 0 < self.warmup < 1):
             raise CourseError(f"label_smoothing is in [0, 1), warmup in (0, 1) and patience at least 1, found {self}.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise CourseError(f"ema must be a share in (0, 1), such as 0.99, found {self.ema}.")
