@@ -152,9 +152,8 @@ def word_classes() -> dict[str, str]:
     function, verb_after = lists["function"] | lists["prepositions"], lists["pronouns"] | lists["modals"]
     for sentence in (sentence for tale in load_tales() for sentence in tale.sentences):
         low = [".", *(word.lower() for word in sentence), "."]
-        for before, word, after, printed, printed_before in zip(
-            low, low[1:], low[2:], sentence, (".", *sentence), strict=False
-        ):
+        company = zip(low, low[1:], low[2:], sentence, (".", *sentence), strict=False)
+        for before, word, after, printed, printed_before in company:
             closed = not after[0].isalpha() or after in function
             seen["all"][word] += 1
             seen["name"][word] += printed[0].isupper() and printed_before not in "‘’“”:.!?"

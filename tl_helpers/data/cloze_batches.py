@@ -100,10 +100,8 @@ def _word_pieces(tokenizer: Tokenizer) -> tuple[Callable[[str], list[int]], list
 
 def _query(question: Question, pieces: Callable[[str], list[int]], mask: int, longest: int) -> list[int]:
     """The query's pieces with `mask` at the blank; if there are more than `longest`, those around the blank."""
-    before, after = (
-        [piece for word in part for piece in pieces(word)]
-        for part in (question.query[: question.blank], question.query[question.blank + 1 :])
-    )
+    sides = question.query[: question.blank], question.query[question.blank + 1 :]
+    before, after = ([piece for word in side for piece in pieces(word)] for side in sides)
     start = max(0, len(before) - max(longest // 2, longest - len(after)))
     return [*before[start:], mask, *after][: longest + 1]
 
