@@ -67,11 +67,7 @@ _DENSENET = {
     **{f"block{i}": f"features.denseblock{i} features.transition{i}" for i in (1, 2, 3)},
     "block4": "features.denseblock4 features.norm5",
 }
-_LITE0 = {
-    "stem": "conv_stem bn1",
-    **{f"stage{i + 1}": f"blocks[{i}:{i + 1}]" for i in range(7)},
-    "top": "conv_head bn2",
-}
+_LITE0 = {"stem": "conv_stem bn1", **_slices(range(7), 7, _numbered("stage", 7), "blocks"), "top": "conv_head bn2"}
 _VIT = {"stem": "patch_embed", **_slices((0, 3, 6, 9), 12, _numbered("blocks", 4), "blocks"), "top": "norm"}
 _MOBILE = {
     **_slices((0, 1, 2, 4, 9), 12, ("stem", *_numbered("stage", 4))),
