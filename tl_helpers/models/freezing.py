@@ -97,10 +97,8 @@ def parts(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
     if hasattr(model, "stage_parameters"):
         return model.stage_parameters()
     if hasattr(model, "backbone"):
-        below = {
-            stage: [(f"backbone.{name}", p) for name, p in found]
-            for stage, found in model.backbone.stage_parameters().items()
-        }
+        stages = model.backbone.stage_parameters().items()
+        below = {stage: [(f"backbone.{name}", p) for name, p in found] for stage, found in stages}
         return {**below, "head": [(f"head.{name}", p) for name, p in model.head.named_parameters()]}
     found: dict[str, list] = {}
     for name, parameter in model.named_parameters():
