@@ -1,6 +1,5 @@
 """Can the course run here? One line per check: `OK …`, or `-- …` with what to do. Works with a broken torch, too."""
 
-import contextlib
 import importlib.metadata
 import os
 import platform
@@ -172,13 +171,12 @@ def _timm_store() -> str:
 
 def _answers(store: Callable[[], str]) -> bool:
     try:
-        request = urllib.request.Request(store(), method="HEAD")
-        with contextlib.closing(urllib.request.urlopen(request, timeout=PATIENCE)):
-            return True
+        urllib.request.urlopen(urllib.request.Request(store(), method="HEAD"), timeout=PATIENCE).close()
     except urllib.error.HTTPError:
         return True  # somebody is there
     except Exception:  # no network, a proxy's page, a library that can't be imported: all mean no
         return False
+    return True
 
 
 def _version(package: str) -> str | None:
