@@ -1,10 +1,7 @@
 """The one kind of error that is meant for a student's eyes, and how its messages count things."""
 
-OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-)  # in torch's words: a GPU, a CPU, Windows
+# in torch's words: a GPU, a CPU, Windows
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class CourseError(Exception):
