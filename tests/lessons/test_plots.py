@@ -55,7 +55,6 @@ def test_every_figure_returns_nothing_and_is_small(google, twitter):
         "batch_grid": lambda: plots.batch_grid(google.images, captions=[google.classes[k] for k in google.labels[:24]]),
         "pairs": lambda: plots.pairs(google, twitter, google.names[:4]),
         "neighbours": lambda: plots.neighbours(twitter, google, torch.zeros(40, dtype=torch.int64)),
-        "predictions": lambda: plots.predictions(many),
         "top_losses": lambda: plots.top_losses(whole),
         "bars": lambda: plots.bars({"pixels": 0.35, "ImageNet": (0.44, 0.02)}, chance=0.001),
         "history": lambda: plots.history(HISTORY),
@@ -144,14 +143,6 @@ def test_neighbours_show_what_is_asked_for(google, twitter):
         plots.neighbours(twitter, google, torch.arange(40))
     with pytest.raises(CourseError, match="'wrong', 'right', 'all'"):
         plots.neighbours(twitter, google, nearest, show="all of them")
-
-
-def test_predictions_mark_right_and_wrong_by_sign_and_colour(google):
-    looked = report(google)
-    plots.predictions(looked, count=40, columns=8)
-    wrong = int((looked.predictions != looked.labels).sum())
-    assert texts().count("✗") == wrong
-    assert texts().count("✓") == 40 - wrong
 
 
 def test_top_losses_begin_with_the_largest(google):

@@ -1,4 +1,4 @@
-"""Figures made of pictures: grids, the same thing by two artists, neighbours, predictions, the worst mistakes."""
+"""Figures made of pictures: grids, the same thing by two artists, neighbours, the worst mistakes."""
 
 from collections.abc import Sequence
 
@@ -98,21 +98,6 @@ def neighbours(
         row_names=[f"new, by\n{artist(queries)}", f"nearest, by\n{artist(known)}", "should\nbe this"],
         note=credits_of(queries, known),
     )
-
-
-@shown
-def predictions(report, *, count: int = 10, columns: int = 5, seed: int = 0) -> Figure:
-    """`count` pictures of the evaluated set, drawn by `seed`: the predicted class and, where that is wrong, the true one."""
-    draw = np.random.default_rng(seed)
-    indices = sorted(draw.choice(len(report.labels), min(count, len(report.labels)), replace=False).tolist())
-    captions, colours = [], []
-    for i in indices:
-        says, true = report.classes[report.predictions[i]], report.classes[report.labels[i]]
-        captions.append(f"✓ {says}" if says == true else f"✗ {says}\nis {true}")
-        colours.append(RIGHT if says == true else WRONG)
-    title = f"{len(indices)} of {report.n} pictures: {100 * report.accuracy:.0f} % of all correct"
-    note = report.images.attribution
-    return tiles(pick(report.images, indices), captions, columns=columns, title=title, colours=colours, note=note)
 
 
 @shown
