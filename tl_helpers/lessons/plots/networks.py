@@ -80,7 +80,7 @@ def grad_cam(
     explained = report.predictions[numbers].tolist() if target is None else np.atleast_1d(target).tolist()
     if len(explained) != len(numbers) or not all(0 <= k < len(classes) for k in explained):
         raise CourseError(f"target is a class for each picture, from 0 to {len(classes) - 1}; found {target}.")
-    heat, _ = grad_cam_maps(report.model, images, explained)
+    heat = grad_cam_maps(report.model, images, explained)
     grey, columns = images.float().mean(1, keepdim=True) / 255, len(images)
     cell = min(WIDTH / max(columns, 3), 3.0)
     figure, grid = plt.subplots(2, columns, figsize=(max(columns * cell, 6.0), 2 * cell + 1.2), squeeze=False)
@@ -95,11 +95,11 @@ def grad_cam(
     return figure
 
 
-def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None = None) -> tuple[Tensor, list[int]]:
+def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int]) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017) at the backbone's last maps, computed by the library grad-cam.
 
-    `images` (b, C, h, w), uint8 or float 0..1; `target` a class each, by default those that the model predicts. Returns
-    maps (b, h, w) in 0..1 and the classes explained. The model keeps its mode; its gradients are cleared.
+    `images` (b, C, h, w), uint8 or float 0..1; `target`: for which class, one each. Returns maps (b, h, w) in 0..1. The model
+    keeps its mode; its gradients are cleared.
     Raises CourseError for a model without a backbone or with features that no longer lie on a map.
     """
     from pytorch_grad_cam import GradCAM  # here, because it takes a second to load
@@ -115,13 +115,11 @@ def grad_cam_maps(model: nn.Module, images: Tensor, target: Sequence[int] | None
     try:
         layer = _last_maps(model.eval(), inputs[:1])
         with GradCAM(model, [layer], reshape_transform=place) as cam, torch.enable_grad():
-            targets = None if target is None else [ClassifierOutputTarget(int(k)) for k in target]
-            heat = torch.from_numpy(np.ascontiguousarray(cam(inputs, targets)))
-            explained = [int(k) for k in (target if target is not None else cam.outputs.argmax(dim=1))]
+            targets = [ClassifierOutputTarget(k) for k in target]
+            return torch.from_numpy(np.ascontiguousarray(cam(inputs, targets)))
     finally:
         model.train(training)
         model.zero_grad(set_to_none=True)
-    return heat, explained
 
 
 def _last_maps(model: nn.Module, image: Tensor) -> nn.Module:
