@@ -67,9 +67,7 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
 
 
 @shown
-def grad_cam(
-    report, *, index: int | Sequence[int] = 0, target: int | Sequence[int] | None = None, note: str = ""
-) -> Figure:
+def grad_cam(report, *, index: int | Sequence[int] = 0, target: int | Sequence[int] | None = None) -> Figure:
     """Where in a picture the decision came from: the picture on top, and below it a grey copy under its Grad-CAM map.
 
     index: which pictures of an `evaluate` report, one number or several. target: the classes to explain, one per
@@ -91,7 +89,7 @@ def grad_cam(
         seen = grid[1, k].imshow(heat[k].numpy(), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
     figure.colorbar(seen, ax=grid.ravel().tolist(), label="weight", ticks=[0, 1], shrink=0.8)
     figure.suptitle("Where the evidence for the answer lies (Grad-CAM)", fontsize=16)
-    footnote(figure, note or report.images.attribution)
+    footnote(figure, report.images.attribution)
     return figure
 
 
