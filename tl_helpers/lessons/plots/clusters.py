@@ -55,18 +55,16 @@ def maps(
 
 
 @shown
-def cluster_faces(
-    image_set, clusters, *, show: str = "nearest", count: int = 8, most: int = 6, title: str = ""
-) -> Figure:
-    """One row per cluster, the `most` largest: the `count` pictures "nearest" to its centre, or "least_sure"."""
-    numbers = [getattr(clusters, show)(c, count).tolist() for c in range(min(most, clusters.k))]
+def cluster_faces(image_set, clusters, *, show: str = "nearest", count: int = 8) -> Figure:
+    """One row per cluster, the six largest: the `count` pictures "nearest" to its centre, or "least_sure"."""
+    numbers = [getattr(clusters, show)(c, count).tolist() for c in range(min(6, clusters.k))]
     count = max(map(len, numbers))
     images = [picture for row in numbers for picture in (*pick(image_set, row), *[None] * (count - len(row)))]
     return tiles(
         images,
         [""] * len(images),
         columns=count,
-        title=title or ("Nearest to each cluster's centre" if show == "nearest" else "Least certain in each cluster"),
+        title="Nearest to each cluster's centre" if show == "nearest" else "Least certain in each cluster",
         row_names=[f"{c}: {clusters.sizes[c]}" for c in range(len(numbers))],
         note=f"Left: cluster and size. {image_set.attribution}",
     )
