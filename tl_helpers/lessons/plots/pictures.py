@@ -13,16 +13,14 @@ from tl_helpers.lessons.plots.canvas import RIGHT, WRONG, shown, tiles
 
 
 @shown
-def grid(
-    image_set, indices: Sequence[int] | None = None, *, count: int = 12, columns: int = 6, seed: int = 0
-) -> Figure:
-    """Pictures of a set with their classes: those at `indices`, or `count` spread over the classes, drawn by `seed`."""
-    indices = spread_over_classes(image_set.labels, count, seed) if indices is None else indices
+def grid(image_set, indices: Sequence[int] | None = None, *, count: int = 12) -> Figure:
+    """Pictures of a set with their classes: those at `indices`, or `count` spread over the classes, always the same."""
+    indices = spread_over_classes(image_set.labels, count) if indices is None else indices
     indices = positions(indices, len(image_set.labels)).tolist()  # a mask is one way to choose, as in `subset`
     images = pick(image_set, indices)
     captions = [image_set.classes[image_set.labels[i]] for i in indices]
     title = f"{len(indices)} of the {len(image_set.labels):,} pictures of {image_set.name}"
-    return tiles(images, captions, columns=columns, title=title, note=image_set.attribution)
+    return tiles(images, captions, columns=6, title=title, note=image_set.attribution)
 
 
 @shown
@@ -142,9 +140,9 @@ def credits_of(*image_sets) -> str:
     return " · ".join(dict.fromkeys(one.attribution for one in image_sets if one.attribution))
 
 
-def spread_over_classes(labels: Tensor, count: int, seed: int) -> list[int]:
-    """`count` numbers, drawn from each class in turn by `seed`: what a first look at a set should show."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+def spread_over_classes(labels: Tensor, count: int) -> list[int]:
+    """`count` numbers, drawn from each class in turn: what a first look at a set should show."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     by_class = [order[labels[order] == label].tolist() for label in labels.unique().tolist()]
     turns = [members[k] for k in range(max(map(len, by_class))) for members in by_class if k < len(members)]
     return sorted(turns[:count], key=lambda i: (int(labels[i]), i))
