@@ -64,13 +64,12 @@ def neighbours(
     show: str = "wrong",
     count: int = 6,
     names: Sequence[str] | None = None,
-    seed: int = 0,
     title: str = "One picture each",
 ) -> Figure:
     """New drawings, the neighbour each got, and the one it should have got (row i of both sets is the same thing).
 
     `nearest` (n,) is the number in `known` of each query's neighbour. `show` is "wrong", "right" or "all"; `count`
-    of those are drawn by `seed`, unless `names` lists exactly which.
+    of those are drawn, always the same, unless `names` lists exactly which.
     """
     nearest = torch.as_tensor(nearest).cpu()
     right = nearest == torch.arange(len(nearest))
@@ -80,9 +79,8 @@ def neighbours(
     candidates = choices[show].nonzero().flatten().numpy()
     if names is None and len(candidates) == 0:
         raise CourseError(f"Not one neighbour is {show}, so there is nothing to draw. Try show='all'.")
-    draw = np.random.default_rng(seed)
-    drawn = sorted(draw.choice(candidates, min(count, len(candidates)), replace=False)) if names is None else []
-    indices = find(queries, names) if names is not None else [int(i) for i in drawn]
+    drawn = np.random.default_rng(0).choice(candidates, min(count, len(candidates)), replace=False)
+    indices = sorted(drawn.tolist()) if names is None else find(queries, names)
     got = nearest[indices].tolist()
     images = pick(queries, indices) + pick(known, got) + pick(known, indices)
     captions = [queries.names[i] for i in indices] + [known.names[i] for i in got] + [""] * len(indices)
