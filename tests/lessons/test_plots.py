@@ -200,10 +200,10 @@ def test_learning_curve_has_mean_and_standard_deviation():
 def test_reliability_says_how_sure_and_how_right():
     sure = torch.tensor([[0.95, 0.05]] * 4 + [[0.45, 0.55]] * 4)
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
-    plots.reliability({"a head": (sure, labels)}, note="eight answers")
+    plots.reliability({"a head": (sure, labels)})
     axes = plt.gcf().axes[0]
     assert np.allclose(axes.lines[1].get_xydata(), [[0.55, 1.0], [0.95, 0.75]], atol=1e-6)
-    assert "a head: ECE 0.325" in texts() and "eight answers" in texts()
+    assert "a head: ECE 0.325" in texts() and "The larger a dot" in texts()
 
 
 def test_filters_of_any_depth():

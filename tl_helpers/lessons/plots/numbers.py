@@ -166,13 +166,7 @@ def learning_curve(
 
 
 @shown
-def reliability(
-    answers: Mapping[str, tuple[Tensor, Tensor]],
-    *,
-    bins: int = 10,
-    title: str = "",
-    note: str = "The larger a dot, the more answers are in its bin.",
-) -> Figure:
+def reliability(answers: Mapping[str, tuple[Tensor, Tensor]], *, title: str = "") -> Figure:
     """How often answers are right against how sure they are, one line per name; a dot is as large as its bin is full.
 
     `answers` maps each name to (probabilities (n, classes), labels (n,)). The legend gives the ECE, the expected
@@ -181,14 +175,14 @@ def reliability(
     figure, axes = plt.subplots(figsize=(WIDTH, 5.4))
     axes.plot([0, 1], [0, 1], "--", color=QUIET, label="calibrated")
     for colour, (name, (probabilities, labels)) in zip(cycle(PALETTE), answers.items(), strict=False):
-        sure, right, share = calibration_bins(probabilities, labels, bins).numpy().T
-        error = calibration_error(probabilities, labels, bins)
+        sure, right, share = calibration_bins(probabilities, labels).numpy().T
+        error = calibration_error(probabilities, labels)
         axes.plot(sure, right, color=colour, label=f"{name}: ECE {error:.3f}")
         axes.scatter(sure, right, s=900 * share, color=colour, alpha=0.7)
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=13)
-    footnote(figure, note)
+    footnote(figure, "The larger a dot, the more answers are in its bin.")
     return figure
 
 
