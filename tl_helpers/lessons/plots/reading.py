@@ -49,27 +49,16 @@ def reading(question: Question, attention: Sequence[float], *, sentences: int = 
 def _write(axes: plt.Axes, words: Sequence[str], weights: dict[int, float], row: int) -> int:
     """Write words from line `row` on, shaded by their weight; returns how many lines they took, with a gap."""
     line, column, most = 0, 0, 4
-    words = tuple(words)
+    style = {"fontsize": 11, "va": "top", "family": "monospace"}
     for w, word in enumerate(words):
         if column + len(word) > LETTERS:
             line, column = line + 1, 0
         if line == most - 1 and column + len(word) > LETTERS - 12 and w < len(words) - 1:
-            axes.text(10 + column, -row - line, "…", fontsize=11, va="top", family="monospace")
+            axes.text(10 + column, -row - line, "…", **style)
             break
         shade = weights.get(w, 0.0)
-        box = (
-            {"facecolor": plt.cm.Oranges(min(1.0, 0.15 + shade)), "edgecolor": "none", "pad": 1.5}
-            if shade > 0.005
-            else None
-        )
-        axes.text(
-            10 + column,
-            -row - line,
-            textwrap.shorten(word, LETTERS),
-            fontsize=11,
-            va="top",
-            family="monospace",
-            bbox=box,
-        )
+        box = {"facecolor": plt.cm.Oranges(min(1.0, 0.15 + shade)), "edgecolor": "none", "pad": 1.5}
+        said = textwrap.shorten(word, LETTERS)
+        axes.text(10 + column, -row - line, said, bbox=box if shade > 0.005 else None, **style)
         column += len(word) + (words[w + 1 : w + 2] not in JOINED)
     return line + 2
