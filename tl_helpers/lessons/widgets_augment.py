@@ -32,9 +32,8 @@ def play_augment(image_set: ImageSet, indices: Sequence[int], *, size: int = 72)
             captions = [image_set.classes[label] for label in labels.tolist()]
             if method.value in MIXES:
                 alpha = max(0.02, 2 * strength.value**2)
-                changed, soft, _ = mixed(
-                    (images, labels, torch.ones(len(labels))), method.value, len(image_set.classes), alpha
-                )
+                batch = images, labels, torch.ones(len(labels))
+                changed, soft, _ = mixed(batch, method.value, len(image_set.classes), alpha)
                 captions = [_in_words(row, image_set.classes) for row in soft]
             else:
                 transform = augmentation(method.value, size, strength.value)

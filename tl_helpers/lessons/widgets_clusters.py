@@ -20,9 +20,8 @@ def player(frames: Sequence[str], captions: Sequence[str], *, interval: int = 90
     page = ipywidgets.HTML()
 
     def show(_=None) -> None:
-        page.value = (
-            f"<div style='font-size:16px'><b>{html.escape(captions[slider.value])}</b></div>{frames[slider.value]}"
-        )
+        caption = html.escape(captions[slider.value])
+        page.value = f"<div style='font-size:16px'><b>{caption}</b></div>{frames[slider.value]}"
 
     slider.observe(show, names="value")
     show()

@@ -65,9 +65,8 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
     if kind == "tsne":
         from sklearn.manifold import TSNE
 
-        return TSNE(perplexity=min(30, (len(rows) - 1) / 3), init="pca", max_iter=500, random_state=seed).fit_transform(
-            rows
-        )
+        tsne = TSNE(perplexity=min(30, (len(rows) - 1) / 3), init="pca", max_iter=500, random_state=seed)
+        return tsne.fit_transform(rows)
     # umap's numba sets the number of threads for the whole process, and later sums in torch would round differently
     threads = torch.get_num_threads()
     from umap import UMAP

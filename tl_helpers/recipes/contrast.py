@@ -37,12 +37,9 @@ class Pairs(Passes):
         self._epoch += 1
         for _ in range(self.n):
             two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
-            inputs = padded([self._rows[i] for i in two.flatten().tolist()])
-            yield (
-                {key: value.unflatten(0, (-1, 2)) for key, value in inputs.items()},
-                torch.arange(len(two)),
-                torch.ones(len(two)),
-            )
+            rows = padded([self._rows[i] for i in two.flatten().tolist()])
+            inputs = {key: value.unflatten(0, (-1, 2)) for key, value in rows.items()}
+            yield inputs, torch.arange(len(two)), torch.ones(len(two))
 
 
 class PairScores(nn.Module):
