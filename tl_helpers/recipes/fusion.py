@@ -54,12 +54,10 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
     A source row becomes (x, x, 0) and a target row (x, 0, x) (Daumé, "Frustratingly easy domain adaptation", 2007). On
     a new target row the common and the target's own weights add up, so the result is a plain layer on plain features.
     """
-    _same_width(source, target)
-    none = [torch.zeros_like(rows) for rows, _ in (source, target)]
-    wide_source = torch.cat([source[0], source[0], none[0]], dim=1)
-    wide_target = torch.cat([target[0], none[1], target[0]], dim=1)
-    wide = probe(_together((wide_source, source[1]), (wide_target, target[1])))
-    width = source[0].shape[1]
+    rows, labels = _together(source, target)
+    targets = torch.arange(len(rows)).unsqueeze(1) >= len(source[0])
+    wide = probe((torch.cat([rows, rows.where(~targets, 0), rows.where(targets, 0)], dim=1), labels))
+    width = rows.shape[1]
     head = nn.Linear(width, wide.out_features)
     with torch.no_grad():
         head.weight.copy_(wide.weight[:, :width] + wide.weight[:, 2 * width :])
@@ -127,12 +125,8 @@ class AllStages(nn.Module):
 
 
 def _together(source: Rows, target: Rows) -> Rows:
-    _same_width(source, target)
-    return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])
-
-
-def _same_width(source: Rows, target: Rows) -> None:
     if source[0].shape[1:] != target[0].shape[1:]:
         raise CourseError(
             f"Source and target need features of the same width; found {source[0].shape[1]} and {target[0].shape[1]}."
         )
+    return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])
