@@ -66,11 +66,11 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
 
 
 def adapt_batch_norm(
-    backbone: Backbone, images, *, size: int | None = None, batch_size: int = 64, hardware: Hardware | None = None
+    backbone: Backbone, images, *, size: int | None = None, hardware: Hardware | None = None
 ) -> Backbone:
     """A copy of `backbone` whose batch norms have the statistics of `images`; no labels are used (AdaBN, Li et al., 2016).
 
-    All weights stay as they are. Means and variances are averaged over batches of `images`; an incomplete last batch is
+    All weights stay as they are. Means and variances are averaged over batches of 64 `images`; an incomplete last batch is
     left out.
 
     Raises:
@@ -92,7 +92,7 @@ def adapt_batch_norm(
         norm.reset_running_stats()
         norm.momentum = None  # torch then weights all batches equally
         norm.train()
-    batches = Batches(images, batch_size=min(batch_size, len(images)), size=size, shuffle=True, drop_last=True)
+    batches = Batches(images, batch_size=min(64, len(images)), size=size, shuffle=True, drop_last=True)
     with hardware.lend(adapted), torch.inference_mode():
         for inputs, _, _ in batches:
             adapted(hardware.send(inputs))
