@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import Batches
-from ..device import Hardware, pick_device
+from ..device import pick_device
 from ..errors import CourseError
 from ..models import Backbone
 from .probe import probe
@@ -65,9 +65,7 @@ def concatenated(source: Rows, target: Rows) -> nn.Linear:
     return head
 
 
-def adapt_batch_norm(
-    backbone: Backbone, images, *, size: int | None = None, hardware: Hardware | None = None
-) -> Backbone:
+def adapt_batch_norm(backbone: Backbone, images, *, size: int | None = None) -> Backbone:
     """A copy of `backbone` whose batch norms have the statistics of `images`; no labels are used (AdaBN, Li et al., 2016).
 
     All weights stay as they are. Means and variances are averaged over batches of 64 `images`; an incomplete last batch is
@@ -80,7 +78,7 @@ def adapt_batch_norm(
         raise CourseError(
             f"Statistics are something learnt: take them from the train part, not from a set of role {images.role!r}."
         )
-    size, hardware = size or backbone.preprocess.size, hardware or pick_device()
+    size, hardware = size or backbone.preprocess.size, pick_device()
     adapted = copy.deepcopy(backbone).eval()
     norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or len(images) < 2:
