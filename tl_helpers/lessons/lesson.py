@@ -38,12 +38,7 @@ def lesson(number: str, *, seed: int = 0) -> Budget:
     budget = pick_budget()
     print(f"Notebook {number} · {TITLES[number]}")
     print(pick_device().line())
-    print(budget_line(budget))
-    return budget
-
-
-def budget_line(budget: Budget) -> str:
-    """The budget on one line, field by field: `budget: class · epochs 6 · image size 128 · …`."""
     fields = [(key, value) for key, value in vars(budget).items() if key != "name"]
     shown = [f"{key.replace('_', ' ')} {str(value).replace('None', 'all')}" for key, value in fields]
-    return "budget: " + " · ".join([budget.name, *shown])
+    print("budget: " + " · ".join([budget.name, *shown]))  # such as `budget: class · epochs 6 · image size 128 · …`
+    return budget
