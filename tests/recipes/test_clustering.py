@@ -12,9 +12,10 @@ from sklearn.metrics import normalized_mutual_info_score
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError
+from tl_helpers.recipes import clustering
 from tl_helpers.recipes.choose_k import CRITERIA, choose_k
 from tl_helpers.recipes.cluster_views import describe, layout, map_svg
-from tl_helpers.recipes.clustering import METHODS, SAMPLE, evaluate, fit, prepare
+from tl_helpers.recipes.clustering import METHODS, evaluate, fit, prepare
 
 
 def heaps(n: int = 60, k: int = 3, width: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -194,12 +195,13 @@ def test_shapes_and_names_that_are_wrong():
 # --- large sets and other devices ------------------------------------------------------------------------------------
 
 
-def test_a_mixture_is_fitted_on_a_named_sample():
+def test_a_mixture_is_fitted_on_a_named_sample(monkeypatch):
+    assert clustering.SAMPLE == 100_000
+    monkeypatch.setattr(clustering, "SAMPLE", 300)
     rows, truth = heaps(3000)
-    found = fit(rows, 3, "gmm", sample=300, seed=4)
+    found = fit(rows, 3, "gmm", seed=4)
     assert found.notes == ("The mixture was fitted on 300 of 3,000 rows, drawn by seed 4.",)
     assert len(found.labels) == 3000 and evaluate(found, truth)["accuracy"] == 1.0
-    assert SAMPLE == 100_000
 
 
 def test_without_what_a_gpu_needs_the_cpu_does_it_and_says_so(monkeypatch):

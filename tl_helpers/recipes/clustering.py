@@ -130,7 +130,7 @@ def prepare(features, *, unit: bool = True, standardise: bool = False, component
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     if components is None or components >= rows.shape[1] or len(rows) < 2:
         return rows
-    learnt = _draw(len(rows), SAMPLE, 0)
+    learnt = _draw(len(rows), 0)
     with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to divide into shares
         pca = PCA(min(components, len(learnt)), random_state=0)
         pca.fit(rows if len(learnt) == len(rows) else rows[learnt])
@@ -145,14 +145,13 @@ def fit(
     seed: int = 0,
     restarts: int = 4,
     covariance: str = "full",
-    sample: int = SAMPLE,
     device: torch.device | str | None = None,
 ) -> Clusters:
     """Assign every row to one of `k` clusters. The same points, seed and number of threads give the same clusters.
 
     kmeans: Lloyd's steps from k-means++ starts (Arthur and Vassilvitskii, 2007), the best of `restarts` by inertia.
     minibatch: the same with 4,096 rows per step (Sculley, 2010), for millions of rows. gmm: a mixture of Gaussians by EM;
-    if there are more than `sample` rows, it is fitted on that many, drawn with the seed (`notes` says so); all are assigned.
+    if there are more than 100,000 rows, it is fitted on that many, drawn with the seed (`notes` says so); all are assigned.
 
     Args:
         points: (n, columns) as `prepare` gives them; a mixture takes at most 50 columns.
@@ -169,7 +168,7 @@ def fit(
     k = int(k)
     _check(rows, k, method, covariance)
     model = _model(k, method, seed, restarts, covariance, rows)
-    learnt = _draw(len(rows), sample, seed) if method == "gmm" else range(len(rows))
+    learnt = _draw(len(rows), seed) if method == "gmm" else range(len(rows))
     if len(learnt) < len(rows):
         notes.append(f"The mixture was fitted on {len(learnt):,} of {len(rows):,} rows, drawn by seed {seed}.")
     with warnings.catch_warnings():
@@ -269,9 +268,9 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
         )
 
 
-def _draw(n: int, most: int, seed: int) -> np.ndarray:
-    """int64: all numbers below `n`, or `most` of them drawn with the seed, in order."""
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+def _draw(n: int, seed: int) -> np.ndarray:
+    """int64: all numbers below `n`, or SAMPLE of them drawn with the seed, in order."""
+    return np.arange(n) if n <= SAMPLE else np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
 
 
 def different_rows(rows: np.ndarray) -> int:
