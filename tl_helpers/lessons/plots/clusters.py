@@ -41,9 +41,8 @@ def maps(
             axes.add_patch(Ellipse((x, y), 2 * wide, 2 * high, angle=degrees, fill=False, lw=2.5, color=colour))
         for number, (x, y) in enumerate(panel.get("centres", ())):
             axes.scatter(x, y, s=260, color=PALETTE[number % len(PALETTE)], edgecolors="white", linewidths=2, zorder=3)
-            axes.annotate(
-                str(number), (x, y), color="white", ha="center", va="center_baseline", weight="bold", zorder=4
-            )
+            style = {"color": "white", "ha": "center", "va": "center_baseline", "weight": "bold"}
+            axes.annotate(str(number), (x, y), zorder=4, **style)
         axes.set(xticks=[], yticks=[])
         axes.set_title(name, fontsize=14)
     if names:
