@@ -97,17 +97,15 @@ def transfer(
     _check(model, data, recipe, folder, augment)
     how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": KEEP}
     settings = Settings(epochs, _peak(model, recipe, lr), **how)
-    size = asked_size(model.backbone, size, max_tokens)
-    began = _begin(model, data, recipe, folder, [seed, images, size])
-    probed = began.get("probe")
-    hardware = _quick(model, recipe, size, hardware)
+    asked = {"recipe": recipe, "seed": seed, "images": images, "size": asked_size(model.backbone, size, max_tokens)}
+    began = _begin(model, data, recipe, folder, asked)
+    hardware = _quick(model, recipe, asked["size"], hardware)
     parts = _parts(data, images, seed)
-    result = Result(model, [probed] if probed else [], {}, data.classes, recipe, 0.0)
-    made = _made(data, recipe, seed, images, size, augment, batch_size, rate_decay, settings, hardware)
-    result.made = made | {"weights": began["from"]}
+    result = Result(model, [began["probe"]] if "probe" in began else [], {}, data.classes, recipe, 0.0)
+    result.made = _made(data, asked, augment, batch_size, rate_decay, settings, hardware) | {"weights": began["from"]}
     _refuse_another(folder, result)
-    if recipe in ("probe", "lp-ft") and not probed:
-        _linear_probe(model, parts, size, hardware, result, began)
+    if recipe in ("probe", "lp-ft") and not result.history:
+        _linear_probe(model, parts, hardware, result, began)
     if recipe != "probe":
         _all_layers(model, parts, settings, lr == "auto", augment, hardware, folder, result, began, each_epoch)
     result.seconds = time.perf_counter() - start
@@ -128,10 +126,9 @@ def _peak(model, recipe, lr) -> float:
     return (TEXT_RATES if isinstance(model.backbone, TextEncoder) else RATES)[recipe] if lr in (None, "auto") else lr
 
 
-def _made(data, recipe, seed, images, size, augment, batch_size, rate_decay, settings, hardware) -> dict:
+def _made(data, asked: dict, augment, batch_size, rate_decay, settings, hardware) -> dict:
     """What the results of a training depend on, apart from the weights it begins with."""
-    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash}
-    made |= {"seed": seed, "images": images, "augment": str(augment), "recipe": recipe, "size": size}
+    made = {"data": data.name, "contents": data.fingerprint, "split": data.split.hash, **asked, "augment": str(augment)}
     made |= {"batch_size": batch_size, "rate_decay": rate_decay, "settings": asdict(settings)}
     return made | decoded(data) | {"hardware": hardware.line()}
 
@@ -141,7 +138,7 @@ def decoded(data: ImageSet | TextSet) -> dict:
     return {"side": data.images.shape[-1], "background": data.background} if hasattr(data, "images") else {}
 
 
-def _begin(model, data, recipe, folder, more: list) -> dict:
+def _begin(model, data, recipe, folder, asked: dict) -> dict:
     """Check the arguments and return what the training begins from: its folder accepts no other.
 
     If this model has been trained by the same call before, the folder knows how to continue: then it is what that call
@@ -149,7 +146,7 @@ def _begin(model, data, recipe, folder, more: list) -> dict:
     """
     place, began = folder and folder.resolve(), getattr(model, "began", {})
     what = len(data.train), data.name, data.split.hash  # a part, or a set without a split, has no .train and says so
-    call = [place, recipe, *what, *more]
+    call = [place, *what, asked]
     if folder and began.get("call", [None])[0] == place and (folder / TRAINING).exists():
         if began["call"] == call:
             return began
@@ -203,10 +200,11 @@ def _parts(data, images, seed) -> dict:
     return {"train": data.train.few(max(1, images // len(data.classes)), seed) if few else data.train, "val": data.val}
 
 
-def _linear_probe(model, parts, size, hardware, result, began) -> None:
+def _linear_probe(model, parts, hardware, result, began) -> None:
     """Give the head the weights of a logistic regression on the frozen backbone's features, and record how good it is."""
     start = time.perf_counter()
-    how = {"max_tokens" if isinstance(model.backbone, TextEncoder) else "size": size, "hardware": hardware}
+    what = "max_tokens" if isinstance(model.backbone, TextEncoder) else "size"
+    how = {what: result.made["size"], "hardware": hardware}
     rows = {part: features(model.backbone, images, **how) for part, images in parts.items()}
     sets = {part: (rows[part], images.labels) for part, images in parts.items()}
     head = probe(sets["train"], sets["val"], classes=len(result.classes), weights=parts["train"].weights)
