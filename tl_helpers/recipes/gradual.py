@@ -40,11 +40,10 @@ def gradual(
     result.made = {"data": train.name, "seed": seed, "batch_size": batch_size, "lr": lr, "rate_decay": rate_decay}
     result.made |= decoded(train) | {"hardware": hardware.line()}
     rests = has_counted(model.backbone)
+    freeze(model.backbone)
     unfreeze(model.head)
     for phase, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
-        if stage is None:
-            freeze(model.backbone)
-        else:
+        if stage is not None:
             unfreeze_from(model, stage)
             if rests:
                 freeze_batch_norm(model.backbone)
