@@ -39,14 +39,13 @@ def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> 
     """
     backbone = getattr(network, "backbone", network)
     reads = isinstance(backbone, TextEncoder)
-    wrong = size if reads else max_tokens
+    what, right, other = ("texts", "max_tokens", "size") if reads else ("pictures", "size", "max_tokens")
+    asked, wrong = (max_tokens, size) if reads else (size, max_tokens)
     if wrong is not None:
-        what, right, other = ("texts", "max_tokens", "size") if reads else ("pictures", "size", "max_tokens")
         raise CourseError(f"This network takes {what}: give it {right}={wrong} (found: {other}={wrong}).")
     own = backbone.max_tokens if reads else getattr(getattr(backbone, "preprocess", None), "size", 224)
-    asked = max_tokens if reads else size
     if asked is not None and asked < 1:
-        raise CourseError(f"{'max_tokens' if reads else 'size'} has to be at least 1; found {asked}.")
+        raise CourseError(f"{right} has to be at least 1; found {asked}.")
     return asked or getattr(network, "trained_size", None) or own
 
 
