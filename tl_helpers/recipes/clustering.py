@@ -127,10 +127,9 @@ def prepare(features, *, unit: bool = True, standardise: bool = False, component
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     if components is None or components >= rows.shape[1] or len(rows) < 2:
         return rows
-    learnt = _draw(len(rows), 0)
+    learnt = _drawn(rows, 0)
     with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to divide into shares
-        pca = PCA(min(components, len(learnt)), random_state=0)
-        pca.fit(rows if len(learnt) == len(rows) else rows[learnt])
+        pca = PCA(min(components, len(learnt)), random_state=0).fit(learnt)
     return np.concatenate([pca.transform(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
 
 
@@ -165,13 +164,13 @@ def fit(
     k = int(k)
     _check(rows, k, method, covariance)
     model = _model(k, method, seed, restarts, covariance, rows)
-    learnt = _draw(len(rows), seed) if method == "gmm" else range(len(rows))
+    learnt = _drawn(rows, seed) if method == "gmm" else rows
     if len(learnt) < len(rows):
         notes.append(f"The mixture was fitted on {len(learnt):,} of {len(rows):,} rows, drawn by seed {seed}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "MiniBatchKMeans is known", UserWarning)
-        model, note = _fitted(model, rows if len(learnt) == len(rows) else rows[learnt], device)
+        model, note = _fitted(model, learnt, device)
     notes += [note] if note else []
     if not getattr(model, "converged_", True):
         notes.append(f"The mixture had not converged after {model.max_iter} steps.")
@@ -265,9 +264,10 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
         )
 
 
-def _draw(n: int, seed: int) -> np.ndarray:
-    """int64: all numbers below `n`, or SAMPLE of them drawn with the seed, in order."""
-    return np.arange(n) if n <= SAMPLE else np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
+def _drawn(rows: np.ndarray, seed: int) -> np.ndarray:
+    """All rows, or SAMPLE of them drawn with the seed, in their order."""
+    n = len(rows)
+    return rows if n <= SAMPLE else rows[np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))]
 
 
 def different_rows(rows: np.ndarray) -> int:
