@@ -4,10 +4,10 @@ import ipywidgets
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from tl_helpers.lessons.plots.canvas import PALETTE, QUIET, STYLE, WIDTH, footnote, png, shown
+from tl_helpers.lessons.plots.canvas import PALETTE, QUIET, STYLE, WIDTH, png, shown
 
 
-def draw_trials(found, title: str = "", note: str = "") -> Figure:
+def draw_trials(found, title: str = "") -> Figure:
     """Every trial's validation score by what was spent on it: pruned ones grey with a cross, the best of the rest bold."""
     figure, axes = plt.subplots(figsize=(WIDTH, 5))
     best = found.best
@@ -31,7 +31,6 @@ def draw_trials(found, title: str = "", note: str = "") -> Figure:
     axes.set(xlabel={"rows": "training rows", "epochs": "epoch"}[found.unit], ylabel="validation accuracy")
     axes.set_title(title or f"{len(found.trials)} trials, {found.spent} {found.unit} spent", loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    footnote(figure, note)
     return figure
 
 
