@@ -73,7 +73,6 @@ def contrast(
     of every class (the N-pair loss: Sohn, 2016), which is the cross-entropy that `fit` knows. No validation set is used:
     the last weights are kept, and the history's "val" columns come from pairs of the texts it learns from.
     """
-    tokenizer = tokenizer_of(encoder)
-    pairs, again = (Pairs(texts, tokenizer, n, max_tokens, seed + k) for k, n in ((0, steps), (1, 1)))
+    pairs, again = (Pairs(texts, tokenizer_of(encoder), n, max_tokens, seed + k) for k, n in ((0, steps), (1, 1)))
     settings = Settings(1, lr=lr, schedule="slanted", warmup=0.1, keep="last")
     return fit(PairScores(encoder), pairs, again, settings, hardware=hardware, seed=seed, phase="contrast")

@@ -39,8 +39,7 @@ def features(
     if isinstance(backbone, Classifier):
         raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
     size = asked_size(backbone, size, max_tokens)
-    hardware = hardware or pick_device()
-    hardware = quick_precision(backbone.eval(), size, hardware)
+    hardware = quick_precision(backbone.eval(), size, hardware or pick_device())
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images
     key = f"{versions} {backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
     if isinstance(backbone, TextEncoder):
