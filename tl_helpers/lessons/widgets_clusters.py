@@ -14,8 +14,7 @@ def player(frames: Sequence[str], captions: Sequence[str], *, interval: int = 90
     Set `box.children[0].children[1].value` (0 to the last frame), read `box.children[1].value`.
     """
     play = ipywidgets.Play(min=0, max=len(frames) - 1, interval=interval)
-    slider = ipywidgets.IntSlider(min=0, max=len(frames) - 1, description="step")
-    slider.layout.width = "60%"
+    slider = ipywidgets.IntSlider(min=0, max=len(frames) - 1, description="step", layout={"width": "60%"})
     ipywidgets.jslink((play, "value"), (slider, "value"))
     page = ipywidgets.HTML()
 
