@@ -94,11 +94,9 @@ def evaluate(
             f"The head has {logits.shape[1]} outputs, but {images.name} has {len(images.classes)} classes: "
             f"{', '.join(images.classes)}. Evaluate on a set with the classes it was trained on."
         )
-    figures = measure(logits, labels)
+    figures = {name: value for name, value in measure(logits, labels).items() if name != "loss"}
     return Report(
-        accuracy=figures["accuracy"],
-        balanced_accuracy=figures["balanced_accuracy"],
-        f1=figures["f1"],
+        **figures,
         n=len(labels),
         labels=labels,
         predictions=logits.argmax(1),
