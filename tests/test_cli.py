@@ -123,7 +123,7 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path,
     assert "needs the classes of" in no(capsys, "train", photos, "--target", "digits")
     texts = tmp_path / "texts.csv"
     texts.write_text("\n".join(["text,label", *(f"mail {i},{('bright', 'dark')[i % 2]}" for i in range(40))]))
-    assert "needs the same kind of set" in no(capsys, "train", photos, "--target", texts)
+    assert "takes a set of the same kind" in no(capsys, "train", photos, "--target", texts)
     assert "whole number" in no(capsys, "train", photos, "--epochs", 0)
     assert "below 2**32" in no(capsys, "train", photos, "--seed", 5_000_000_000)
     assert "'nan' is not a number of 0 or more" in no(capsys, "train", photos, "--weight-decay", "nan")

@@ -85,6 +85,12 @@ def one_half(a, b):
     return (normalize(a) @ normalize(b).T).argmax(1).eq(torch.arange(len(a))).float().mean()
 
 
+def half_asks(a, b):
+    z = normalize(torch.cat([a, b]), dim=1)
+    nearest = (z @ z.T).fill_diagonal_(-torch.inf).argmax(1)
+    return (nearest[: len(a)] == torch.arange(len(a)) + len(a)).float().mean()
+
+
 def in_place(a, b):
     a /= a.norm(dim=1, keepdim=True)
     return partners()(a, b)
@@ -125,6 +131,7 @@ WRONG = [
     ("05.3", partners(of=lambda right: 100 * right.float().mean()), "percentage"),
     ("05.3", partners(of=lambda right: 1 - right.float().mean()), "miss"),
     ("05.3", one_half, "own half"),
+    ("05.3", half_asks, "b's look, too"),
     ("05.3", in_place, "copies"),
     ("05.3", second_place, "instead of using the second place"),
     ("05.3", diagonal_of_zeros, "`-torch.inf`"),

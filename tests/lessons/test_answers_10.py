@@ -10,6 +10,10 @@ def losses(logits, words):
     return F.cross_entropy(logits, words, reduction="none")
 
 
+def chances(logits, words):
+    return logits.softmax(1)[torch.arange(len(words)), words]
+
+
 def in_place(scores, temperature):
     scores /= temperature
     return scores.softmax(0)
@@ -48,6 +52,8 @@ ANSWERS = {
             np.exp(-logits.log_softmax(1)[torch.arange(len(words)), words][known].mean().item())
         ),
         lambda logits, words, known: ((losses(logits, words) * known).sum() / known.sum()).exp(),
+        lambda logits, words, known: (1 / chances(logits, words)[known]).prod() ** (1 / known.sum()),
+        lambda logits, words, known: chances(logits, words)[known].prod() ** (-1 / known.sum()),
     ],
     "10.2": [
         lambda s, t: (s / t).softmax(0),

@@ -60,6 +60,12 @@ def dropped(lengths, room):
     return parts
 
 
+def cut_at_multiples(lengths, room):
+    """Counts from the start of the tale, not from where the chunk began: right as long as the chunks are exactly full."""
+    ends = np.cumsum(lengths)
+    return [[i for i, end in enumerate(ends) if (end - 1) // room == j] for j in range((ends[-1] - 1) // room + 1)]
+
+
 def summed(weigh, mask=True, reduce=torch.sum):
     def answer(scores, candidate, k):
         if mask:
@@ -121,7 +127,8 @@ WRONG = [
     ("11.1", in_sentences, "not sentences"),
     ("11.1", lambda context, candidates: candidates[1], "not sentences"),
     ("11.3", first_fit, "Only the last chunk is open"),
-    ("11.3", lambda lengths, room: packed(lengths, room) if len(lengths) == 9 else [[0], [1], [2]], "60, 60 and 30"),
+    ("11.3", cut_at_multiples, "where the chunk began"),
+    ("11.3", lambda lengths, room: packed(lengths, room) if len(lengths) == 9 else [[0], [1], [2]], "30 and 20 pieces"),
     ("11.3", dropped, "begins the next chunk"),
     ("11.3", lambda lengths, room: [[k + 1 for k in part] for part in packed(lengths, room)], "from 0 to 8"),
     ("11.3", lambda lengths, room: 4, "list of lists"),

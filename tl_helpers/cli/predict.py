@@ -104,9 +104,7 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
     number = 0
     for number, line in enumerate(lines, 1):
         if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise CourseError(
-                f"{file or 'stdin'} is in UTF-16 (Windows calls it Unicode). Save the file with the encoding UTF-8."
-            )
+            raise CourseError(f"{file or 'stdin'} is in UTF-16 (in Windows: Unicode). Save it with the encoding UTF-8.")
         try:
             text = line.decode("utf-8-sig").strip()
         except UnicodeDecodeError:

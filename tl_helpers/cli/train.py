@@ -143,9 +143,7 @@ def _sets(arguments: argparse.Namespace):
             f"{arguments.backbone} reads texts, but {data.name} is a set of pictures: leave --backbone out."
         )
     if target and type(target) is not type(data):
-        raise CourseError(
-            f"--target needs the same kind of set: one of {data.name} and {target.name} is a set of texts."
-        )
+        raise CourseError(f"--target takes a set of the same kind; of {data.name} and {target.name} one has texts.")
     if target and target.classes != data.classes:
         wanted, found = (f"{one.name} ({', '.join(one.classes)})" for one in (data, target))
         raise CourseError(f"--target needs the classes of {wanted}, but this is {found}.")

@@ -31,7 +31,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# what Pillow raises on broken files; the last two come from a malformed header
+# what Pillow raises on broken files; the last two come from a malformed header, or from an AVIF that is cut off
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, RuntimeError)
 
 

@@ -101,14 +101,14 @@ def partners_found(answer: Any) -> str:
         "your function changes what it is given: work on copies.",
     )
 
-    def share(a, b, unit=normalize, itself=False, across=False) -> float:
+    def share(a, b, unit=normalize, itself=False, across=False, views=None) -> float:
         z = unit(torch.cat([a, b]))
         table = z @ z.T
         n = len(a)
         if across:
             return (table[:n, n:].argmax(1) == torch.arange(n)).float().mean().item()
         table = table if itself else table.fill_diagonal_(-torch.inf)
-        return (table.argmax(1) == torch.arange(2 * n).roll(n)).float().mean().item()
+        return (table.argmax(1) == torch.arange(2 * n).roll(n))[:views].float().mean().item()
 
     right = share(a, b)
     mistakes = [
@@ -121,6 +121,7 @@ def partners_found(answer: Any) -> str:
             share(a, b, across=True),
             "you compare a's views only with b's. A view may also be nearest to one from its own half.",
         ),
+        (share(a, b, views=24), "only a's views look for a partner here. b's look, too: 2n views in all."),
         (1 - right, "that is the share of views that miss."),
     ]
     compare(found, right, mistakes, f"on a test table of 2 × 24 views the share is {right:.3f}; yours is {found:.4g}.")

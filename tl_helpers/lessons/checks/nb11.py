@@ -68,9 +68,10 @@ def chunks(answer: Any) -> str:
     right = [[0, 1, 2], [3, 4, 5], [6, 7], [8]]
     need(sizes[0] == 100, "30 + 50 + 20 is exactly 100, and 100 fits: `<=`, not `<`.")
     need(found == right, f"filled in order, the chunks are {right}; yours are {found}.")
-    again = [list(map(int, _as_list(part))) for part in _as_list(ask(answer, [60, 60, 30], 100))]
-    need(again != [[0, 2], [1]], "of 60, 60, 30, the last went back into the first chunk. Only the last chunk is open.")
-    need(again == [[0], [1, 2]], f"60, 60 and 30 pieces make [[0], [1, 2]]; yours is {again}.")
+    again = [list(map(int, _as_list(part))) for part in _as_list(ask(answer, [60, 60, 30, 20], 100))]
+    need([0, 2] not in again, "of 60, 60, 30, the last went back into the first chunk. Only the last chunk is open.")
+    need([1, 2, 3] not in again, "60, 30 and 20 do not fit into 100 together. Count from where the chunk began.")
+    need(again == [[0], [1, 2], [3]], f"60, 60, 30 and 20 pieces make [[0], [1, 2], [3]]; yours is {again}.")
     return "Nine sentences in four chunks. The query is read four times, the tale once."
 
 
