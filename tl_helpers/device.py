@@ -184,7 +184,7 @@ def seed_everything(seed: int) -> None:
 def own_chance(seed: int) -> Iterator[None]:
     """Inside, chance follows from `seed`; afterwards Python's, NumPy's and torch's generators are as they were."""
     python, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named, or torch warns where there are several
         try:
             seed_everything(seed)
             yield

@@ -28,7 +28,8 @@ def same(first, second):
 
 
 def test_shapes_types_and_order(digits):
-    batches = Batches(digits, batch_size=np.int64(32), size=16)
+    batches = Batches(digits, batch_size=np.int64(32), size=16, seed=np.int64(3))
+    assert batches.fingerprint == Batches(digits, batch_size=32, size=16, seed=3).fingerprint
     got = list(batches)
     assert len(got) == len(batches) == 3 and batches.n == 70 and batches.role == "train"
     inputs, labels, weights = got[-1]

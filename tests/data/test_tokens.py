@@ -48,6 +48,7 @@ def test_padded_says_what_is_padding():
 
 def test_a_batch_is_as_long_as_its_longest_document(texts, words):
     batches = TextBatches(texts, words, batch_size=np.int64(16), max_tokens=30)
+    assert batches.fingerprint == TextBatches(texts, words, batch_size=16, max_tokens=30).fingerprint
     assert len(batches) == 9 == len(list(batches)) and batches.n == 130 and batches.role == "train"
     for inputs, labels, weights in batches:
         assert inputs["input_ids"].dtype == labels.dtype == torch.int64 and weights.dtype == torch.float32

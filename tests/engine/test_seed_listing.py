@@ -114,6 +114,7 @@ def test_a_short_batch_counts_for_what_it_is():
         ({"dataloaders": dict.fromkeys(("train", "val"), DataLoader([]))}, "the part 'train' yields no sample"),
         ({"classes": ["cat"]}, "nothing to tell apart"),
         ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
+        ({"model": nn.Linear(4, 2)}, "2 outputs for 3 classes: replace the model's last layer"),
         ({"model": nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))}, r"logits \(batch, classes\), found \(5,\)"),
     ],
 )

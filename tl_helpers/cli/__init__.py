@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = str(error)
     except BrokenPipeError:  # whoever read the answers, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
-        return 0
+        return 2 if arguments.run is train.run else 0  # a training is not done
     except OSError as error:
         message = f"{error.filename or 'A file'} can't be read or written: {error.strerror or error}."
     except (ImportError, MemoryError, RuntimeError) as error:

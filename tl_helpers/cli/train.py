@@ -220,7 +220,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
 
 
 def writable(folder: Path) -> Path:
-    """Make a folder for results, and see that files can be written there: before the work, not after it."""
+    """Make a folder for results, and see that files can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -61,11 +61,9 @@ class Batches(Passes):
                 f"size={size}, workers={workers}, seed={seed}."
             )
         if not len(image_set):
-            raise CourseError(
-                f"The {image_set.role} part of {image_set.name} is empty: there is nothing to make batches of."
-            )
+            raise CourseError(f"The {image_set.role} part of {image_set.name} is empty: nothing to make batches of.")
         self.image_set, self.batch_size, self.shuffle = image_set, int(batch_size), shuffle
-        self.seed, self.drop_last = seed, drop_last
+        self.seed, self.drop_last = int(seed), drop_last
         self.role, self.n = image_set.role, len(image_set)
         if drop_last:
             self.n -= self.n % batch_size

@@ -117,7 +117,7 @@ class MaskedBatches(Passes):
 
     def __init__(self, tales: Iterable[Tale], tokenizer: Tokenizer, *, words=100, masks=20, batch_size=16, seed=0):
         self.tales = [[word for sentence in tale.sentences for word in sentence] for tale in tales]
-        self.words, self.masks, self.batch_size, self.seed = words, masks, batch_size, seed
+        self.words, self.masks, self.batch_size, self.seed = words, masks, int(batch_size), int(seed)
         self.n = sum(len(tale) // words for tale in self.tales)
         if not self.n or not 0 < masks <= words // 2:
             raise CourseError(
@@ -125,7 +125,7 @@ class MaskedBatches(Passes):
                 f"read; found {self.n} such rows. Try fewer masks, or shorter rows."
             )
         self._pieces, self._marks = _word_pieces(tokenizer)
-        what = (self.tales, tokenizer.to_str(), words, masks, batch_size, seed)
+        what = (self.tales, tokenizer.to_str(), words, masks, self.batch_size, self.seed)
         self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
@@ -137,15 +137,17 @@ class MaskedBatches(Passes):
         order = rng.permutation(self.n)
         for first in range(0, self.n, self.batch_size):
             ids, labels = zip(*(self._hide(rows[i], rng) for i in order[first : first + self.batch_size]), strict=True)
-            yield {"input_ids": pad(ids)}, torch.cat(labels), torch.ones(sum(map(len, labels)))
+            yield {"input_ids": pad(ids)}, torch.cat(labels), torch.ones(len(ids) * self.masks)
 
     def _hide(self, words: list[str], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         cls, sep, mask = self._marks
         places = [i for i, word in enumerate(words) if word[0].isalpha()]
-        hidden = np.sort(rng.choice(places, min(self.masks, len(places)), replace=False))  # some rows have fewer words
-        labels = torch.tensor([self._pieces(words[i])[0] for i in hidden], dtype=torch.int64)  # there may be none
+        # in a row of hardly any words, marks are hidden, too
+        places = places if len(places) >= self.masks else range(len(words))
+        hidden = np.sort(rng.choice(places, self.masks, replace=False))
+        labels = [self._pieces(words[i])[0] for i in hidden]
         row = [[mask] if i in hidden else self._pieces(word) for i, word in enumerate(words)]
-        return torch.tensor([cls, *(piece for word in row for piece in word), sep]), labels
+        return torch.tensor([cls, *(piece for word in row for piece in word), sep]), torch.tensor(labels)
 
 
 class RowBatches(Passes):
@@ -158,7 +160,7 @@ class RowBatches(Passes):
         if not rows or batch_size < 1:
             raise CourseError(f"{len(rows)} questions in batches of {batch_size}: there is nothing to read.")
         self.rows, self.labels, self.role, self.n = rows, torch.as_tensor(labels), role, len(rows)
-        self.batch_size, self.shuffle, self.seed = int(batch_size), shuffle, seed
+        self.batch_size, self.shuffle, self.seed = int(batch_size), shuffle, int(seed)
 
     @functools.cached_property
     def fingerprint(self) -> str:

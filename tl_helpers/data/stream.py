@@ -45,7 +45,7 @@ class TokenStream(Passes):
             )
         rows = bare(tokenizer).encode_batch_fast(list(texts.texts), add_special_tokens=False)
         self._texts = [torch.tensor([*row.ids, 0]) for row in rows if row.ids]
-        self.batch_size, self.length, self.shuffle, self.seed = batch_size, length, shuffle, seed
+        self.batch_size, self.length, self.shuffle, self.seed = int(batch_size), length, shuffle, int(seed)
         self.n = sum(map(len, self._texts))
         self._whole = max(0, self.n - 1) // (batch_size * length)
         if not self._whole:
@@ -55,7 +55,8 @@ class TokenStream(Passes):
         self._batches = min(batches or self._whole, self._whole)
         self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)
         self.role, source = texts.role, (texts.fingerprint, tokenizer.to_str())
-        what = (source, self.n, batch_size, length, self._batches, shuffle, seed)  # all that determines the batches
+        # all that determines the batches
+        what = (source, self.n, self.batch_size, length, self._batches, shuffle, self.seed)
         self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 
     def __len__(self) -> int:

@@ -81,16 +81,14 @@ class TextBatches(Passes):
         if batch_size < 1 or seed < 0:
             raise CourseError(f"batch_size has to be 1 or more, seed 0 or more; found {batch_size} and {seed}.")
         if not len(text_set):
-            raise CourseError(
-                f"The {text_set.role} part of {text_set.name} is empty: there is nothing to make batches of."
-            )
-        self.text_set, self.batch_size, self.shuffle, self.seed = text_set, int(batch_size), shuffle, seed
+            raise CourseError(f"The {text_set.role} part of {text_set.name} is empty: nothing to make batches of.")
+        self.text_set, self.batch_size, self.shuffle, self.seed = text_set, int(batch_size), shuffle, int(seed)
         self.role, self.n = text_set.role, len(text_set)
         self.rows = encode(text_set.texts, tokenizer, max_tokens)
         self._lengths = torch.tensor([len(row) for row in self.rows])
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
-        what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, batch_size, shuffle, seed)
+        what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, self.batch_size, shuffle, self.seed)
         what += (self._weights.tolist(),)  # all that determines the batches
         self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
 

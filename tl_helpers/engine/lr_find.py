@@ -67,7 +67,7 @@ def lr_find(
             if not out_of_memory(error):
                 raise
             raise CourseError(
-                "A batch does not fit into memory, and only `fit` cuts batches: lower batch_size."
+                "A batch does not fit into memory, and only `fit` cuts batches. Take smaller ones, or smaller pictures."
             ) from None
         finally:
             model.load_state_dict(before)

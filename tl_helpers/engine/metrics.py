@@ -26,10 +26,7 @@ def unpack(batch: tuple | list) -> tuple:
             f"{type(batch).__name__}{f' of {kinds}' if kinds else ''}."
         )
     inputs, labels, *rest = batch
-    if not ((labels.dtype == torch.int64 and labels.ndim == 1) or (labels.is_floating_point() and labels.ndim == 2)):
-        raise CourseError(
-            f"Labels are int64 of shape (batch,), or distributions as floats; found {labels.dtype} {tuple(labels.shape)}."
-        )
+    _check_kind(labels)
     return inputs, labels, rest[0] if rest else torch.ones(len(labels))
 
 
@@ -109,11 +106,19 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 10) -> 
     return float((share * (right - sure).abs()).sum())
 
 
+def _check_kind(labels: Tensor) -> None:
+    if not ((labels.dtype == torch.int64 and labels.ndim == 1) or (labels.is_floating_point() and labels.ndim == 2)):
+        raise CourseError(
+            f"Labels are int64 of shape (batch,), or distributions as floats; found {labels.dtype} {tuple(labels.shape)}."
+        )
+
+
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """CourseError if a label has no logit (the head was made for fewer classes than the data has) or is not a distribution."""
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise CourseError(f"The model should give logits (batch, classes), found {found}. Is a head missing?")
+    _check_kind(labels)
     if labels.is_floating_point():
         if labels.shape != logits.shape or not ((labels.sum(1) - 1).abs() <= 1e-3).all():
             raise CourseError(

@@ -74,13 +74,13 @@ def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Har
     with own_chance(0), order_kept(batches):
         batch = next(iter(batches))
     logits, labels, _ = predict(model, [batch], hardware)
-    check_labels(logits, labels)
-    outputs = logits.shape[1]
-    if outputs != len(classes):
+    outputs = logits.shape[-1]
+    if logits.ndim == 2 and outputs != len(classes):
         raise CourseError(
             f"The head has {outputs} outputs for {len(classes)} classes: replace the model's last layer by one with "
             f"{len(classes)} outputs, such as nn.Linear(…, {len(classes)})."
         )
+    check_labels(logits, labels)
 
 
 def test_model(model: nn.Module, device: torch.device | str, testloader) -> float:

@@ -14,7 +14,7 @@ def add_lora(model: Classifier, rank: int = 8, *, targets: tuple[str, ...] = ("q
     EfficientNet). An adapter starts at zero, so the model computes what it computed before.
 
     Raises:
-        CourseError: the backbone has no layer with one of these names.
+        CourseError: the backbone has no layer with one of these names; no names, or no rank; there are adapters already.
     """
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer

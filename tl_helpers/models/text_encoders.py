@@ -188,6 +188,8 @@ def text_encoder(
         if min((value for key, value in sizes.items() if key != "dropout"), default=1) < 1:
             raise ValueError("every size is at least 1")
         return _KINDS[kind](kind, tokenizer, vocabulary=vocabulary, **sizes)
+    except CourseError:  # missing or damaged weights of MiniLM
+        raise
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # an unknown name; dropout=2; four heads
         asked = ", ".join(f"{key}={value}" for key, value in {"vocabulary": vocabulary, **sizes}.items())
         raise CourseError(f"The encoder {kind!r} can't be made with {asked} ({error}).") from error
@@ -196,9 +198,7 @@ def text_encoder(
 def load_text_encoder(name: str = "minilm") -> MiniLM:
     """MiniLM with its trained weights; CourseError for another name, or if the weights are not installed."""
     if name != "minilm":
-        raise CourseError(
-            f"There are no trained weights for a text encoder {name!r}, only for minilm. text_encoder makes others."
-        )
+        raise CourseError(f"There are no trained weights for {name!r}, only for minilm. text_encoder makes others.")
     return MiniLM(name, trained=True)
 
 

@@ -62,7 +62,7 @@ def evaluate(
 
     Args:
         size, max_tokens: pixels a side for pictures, tokens for texts; by default what the model was trained at.
-        tta: a name from `data.VIEWS`, or transforms such as `data.augmentation` gives, one per view. Probabilities are
+        tta: a name from `data.VIEWS`, or a transform such as `data.augmentation` gives, or several. Probabilities are
             averaged over the views, as in Krizhevsky et al. (2012).
 
     Raises:

@@ -57,7 +57,8 @@ def probe(
         # busy cores. A weakly regularised fit on few rows may stop short of its optimum: harmless.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(((rows - mean) / std).numpy(), labels.numpy(), None if weights is None else weights.numpy())
+            counts = None if weights is None else torch.as_tensor(weights).numpy()
+            model.fit(((rows - mean) / std).numpy(), labels.numpy(), counts)
         layers.append(_as_layer(model, mean, std, classes))
     if val is None:
         return layers[0]

@@ -113,9 +113,7 @@ def search_features(
     kind = HalvingGridSearchCV if halving else GridSearchCV
     fewest = int(images.labels.bincount().max())
     if fewest < folds:
-        raise CourseError(
-            f"The largest class has {fewest} items, too few for {folds} folds: take more items, or fewer folds."
-        )
+        raise CourseError(f"The largest class has {fewest} items, too few for {folds} folds: take more items.")
     searcher = kind(model, dict(space), cv=Folds(folds, shuffle=True, random_state=seed), **halving)
     groups = range(len(rows)) if images.groups is None else images.groups.numpy()
     with threadpool_limits(1):  # small matrices: threads would only wait for each other

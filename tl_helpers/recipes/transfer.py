@@ -161,7 +161,7 @@ def _begin(model, data, recipe, folder, asked: dict) -> dict:
 
 
 def _learns(model, result, began) -> None:
-    """From here on the weights are this training's, and so are the size and the classes; what was refused changed nothing."""
+    """From here on the weights are this training's, and so are the size and the classes that `evaluate` goes by."""
     model.trained_size, model.class_names, model.began = result.made["size"], result.classes, began
 
 

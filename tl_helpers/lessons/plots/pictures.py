@@ -142,5 +142,5 @@ def spread_over_classes(labels: Tensor, count: int) -> list[int]:
     """`count` numbers, drawn from each class in turn: what a first look at a set should show."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     by_class = [order[labels[order] == label].tolist() for label in labels.unique().tolist()]
-    turns = [members[k] for k in range(max(map(len, by_class))) for members in by_class if k < len(members)]
+    turns = [members[k] for k in range(max(map(len, by_class), default=0)) for members in by_class if k < len(members)]
     return sorted(turns[:count], key=lambda i: (int(labels[i]), i))
