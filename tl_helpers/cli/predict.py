@@ -1,7 +1,6 @@
 """`predict`: what a checkpoint says about pictures in files, or about documents on stdin."""
 
 import argparse
-import codecs
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -96,6 +95,8 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
 
 def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple[int, str]]:
     """(number, text) of each line of the file, or of stdin, that contains text."""
+    from tl_helpers.data.rows import refuse_utf16
+
     try:
         # bytes: the terminal's encoding need not be the file's
         lines = file.read_bytes().splitlines() if file else getattr(sys.stdin, "buffer", ())
@@ -103,8 +104,8 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
         raise CourseError(f"{file} can't be read ({error.strerror}).") from error
     number = 0
     for number, line in enumerate(lines, 1):
-        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise CourseError(f"{file or 'stdin'} is in UTF-16 (in Windows: Unicode). Save it with the encoding UTF-8.")
+        if number == 1:
+            refuse_utf16(line, file or "stdin")
         try:
             text = line.decode("utf-8-sig").strip()
         except UnicodeDecodeError:

@@ -44,8 +44,7 @@ def read_rows(
         content = path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path} can't be read ({error.strerror}).") from error
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CourseError(f"{path} is in UTF-16 (Windows calls it Unicode). Save the file with the encoding UTF-8.")
+    refuse_utf16(content, path)
     content = content.decode("utf-8-sig", "surrogateescape")  # a wrong byte stays one, and is reported by row
     if "\n" not in content:
         content = content.replace("\r", "\n")  # the line ending of old Macs
@@ -76,6 +75,12 @@ def read_rows(
     if bad:
         notes.append(f"{path.name}: {count(len(bad), 'row')} left out: {'; '.join(bad[:5])}{' …' if bad[5:] else '.'}")
     return rows
+
+
+def refuse_utf16(content: bytes, name: Path | str) -> None:
+    """CourseError if these bytes, the first of a file or of stdin, are UTF-16: decoded as UTF-8 they would be garbage."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CourseError(f"{name} is in UTF-16 (Windows calls it Unicode). Save the file with the encoding UTF-8.")
 
 
 def read_utf8(path: Path) -> str:

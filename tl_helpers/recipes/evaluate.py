@@ -69,9 +69,7 @@ def evaluate(
         CourseError: the set has labels for which the head has no output, or classes other than those the model learnt.
     """
     if not isinstance(model, nn.Module):
-        raise CourseError(
-            f"evaluate takes a model; found a {type(model).__name__}. A Result contains one: result.model."
-        )
+        raise CourseError(f"evaluate takes a model; found a {type(model).__name__}. A Result has one: result.model.")
     learnt = getattr(model, "class_names", images.classes)
     if learnt != images.classes:
         raise CourseError(
