@@ -40,6 +40,30 @@ def test_a_search_is_printed_and_its_best_trained(tmp_path, capsys, monkeypatch)
     assert len(used) == 1 and "trial  2" in capsys.readouterr().out
 
 
+def test_a_search_tries_no_augmentation_that_changes_the_class(tmp_path, monkeypatch):
+    tried = set()
+
+    class SeenError(Exception):
+        pass
+
+    def spy(model, data, space, **settings):
+        tried.update(space["augment"])
+        assert settings["pruner"] == "hyperband"
+        raise SeenError
+
+    monkeypatch.setattr(searching, "search", spy)
+    for data, suitable in {"digits": {"none", "shift"}, "elpv": {"none", "cells"}}.items():
+        tried.clear()
+        with pytest.raises(SeenError):
+            cli.main(["train", data, *SMALL[2:], "--search", "2", "--out", str(tmp_path / data)])
+        assert tried == suitable  # a mirrored digit is no digit
+
+
+def test_the_rate_may_be_left_to_the_finder(tmp_path, capsys):
+    assert cli.main([*SMALL, "--lr", "auto", "--out", str(tmp_path / "out")]) == 0
+    assert "finder suggests a peak of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("more", [["--search", "0"], ["--search", "2", "--recipe", "probe"]])
 def test_what_cannot_be_searched_is_told(tmp_path, capsys, more):
     try:

@@ -18,6 +18,7 @@ _PUBLIC = {
     "lr_find": "engine.lr_find",
     "load_backbone": "models.backbones",
     "load_text_encoder": "models.text_encoders",
+    "measured": "lessons.lesson",
     "pick_budget": "budget",
     "pick_device": "device",
     "probe": "recipes.probe",

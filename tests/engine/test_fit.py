@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
@@ -177,7 +177,9 @@ def test_schedules_rise_and_fall():
 def test_a_test_set_is_refused_as_validation():
     digits = tl.data.load("digits")
     good, test = Batches(digits.train, size=8), Batches(digits.test, size=8)
-    for train, val in ((good, test), (test, good), (good, DataLoader(digits.test)), (DataLoader(digits.test), good)):
+    part = DataLoader(Subset(digits.test, range(9)))
+    loaders = (good, DataLoader(digits.test)), (DataLoader(digits.test), good), (good, part)
+    for train, val in ((good, test), (test, good), *loaders):
         with pytest.raises(CourseError, match="neither can be the test set"):
             fit(linear(), train, val, Settings(1), hardware=CPU)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tl_helpers.errors import CourseError
-from tl_helpers.lessons.lesson import TITLES, lesson
+from tl_helpers.lessons.lesson import NUMBERS, lesson, measured
 
 
 def test_three_lines_and_a_budget(capsys, monkeypatch):
@@ -36,4 +36,17 @@ def test_unknown_numbers_are_named(capsys):
     with pytest.raises(CourseError, match="no notebook 7; there are 00, 01"):
         lesson(7)
     notebooks = {path.name[:2] for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")}
-    assert notebooks <= set(TITLES)
+    assert notebooks <= set(NUMBERS)
+
+
+def test_a_table_says_how_it_was_measured(capsys):
+    folder = Path(__file__).parents[2] / "data" / "results"
+    speeds = {"speed", "text_speed", "time_to_accuracy"}  # these compare, they have no rows
+    for name in sorted({path.stem for path in folder.glob("*.json")} - speeds - {"augment"}):
+        assert measured(name)["rows"]
+        line = capsys.readouterr().out
+        assert line.startswith("measured by python tests/benchmarks/") and "; cpu (" in line and line.count("\n") == 1
+        assert ", 2026-" in line and "as in the script" not in line, f"{name}: {line}"
+    assert measured("augment", "digits")["rows"]
+    with pytest.raises(CourseError, match=r"no table 'emojis'; there are .*emoji_recipes"):
+        measured("emojis")

@@ -155,11 +155,18 @@ def test_top_losses_begin_with_the_largest(google):
 
 def test_bars_print_values_spread_and_chance():
     plots.bars({"a": 0.344, "b": (0.5, 0.012), "c": 123.4, "d": 12.34}, chance=1 / 844, title="Bars", note="command")
-    for piece in ("0.34", "0.500 ± 0.012", "123", "12.3", "chance 0.0012", "accuracy", "Bars", "command"):
+    for piece in ("0.34", "0.50 ± 0.01", "123", "12.3", "chance 0.0012", "accuracy", "Bars", "command"):
         assert piece in texts()
     caps = [line for line in plt.gca().lines if line.get_marker() == "|"]
     drawn = [np.isfinite(np.asarray(line.get_xdata(), dtype=float)).sum() for line in caps]
     assert drawn == [1, 1]  # a bar without a spread has no caps
+
+
+def test_all_shares_of_a_figure_have_as_many_digits():
+    plots.bars({"a": 0.344, "b": (0.5, 0.012)})
+    assert "0.344" in texts() and "0.500 ± 0.012" in texts()
+    plots.bars({"a": (1.8, 0.02), "b": (2.2, 0.3)}, unit="times as fast")
+    assert "1.80 ± 0.02" in texts() and "2.20 ± 0.30" in texts()
 
 
 def test_history_takes_results_and_rows_and_marks_phases():

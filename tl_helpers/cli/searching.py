@@ -4,21 +4,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-SPACE = {
-    "lr": (1e-4, 3e-4, 1e-3, 3e-3),
-    "weight_decay": (0.01, 0.1),
-    "augment": ("none", "flip-crop", "colour", "trivial"),
-}
+SPACE = {"lr": (1e-4, 3e-4, 1e-3, 3e-3), "weight_decay": (0.01, 0.1)}
+SEARCHED = (*SPACE, "augment")
 
 
-def choose(arguments: argparse.Namespace, given: dict, model, data, folder: Path, **fixed: Any) -> None:
+def choose(arguments: argparse.Namespace, given: dict, suitable, model, data, folder: Path, **fixed: Any) -> None:
     """Search with `arguments.search` trials, print a line for each, and put the best settings into `arguments`.
 
-    Settings that the reader has `given` by name (--lr, --augment, --weight-decay) are not searched.
+    Settings that the reader has `given` by name (--lr, --augment, --weight-decay) are not searched; of augmentations, those
+    that are `suitable`. Hyperband prunes: one-cycle rates are high at first, and notebook 08 shows what ASHA loses by that.
     """
     from tl_helpers.recipes.search import Search, search
 
-    space = {name: list(values) for name, values in SPACE.items() if name not in given}
+    space = {name: list(values) for name, values in (SPACE | {"augment": suitable}).items() if name not in given}
 
     def tell(found: Search) -> None:
         trial = found.trials[-1]
@@ -31,7 +29,7 @@ def choose(arguments: argparse.Namespace, given: dict, model, data, folder: Path
             )
 
     options = {"trials": arguments.search, "recipe": arguments.recipe, "seed": arguments.seed, "folder": folder}
-    found = search(model, data, space, watch=tell, **options, **given, **fixed)
+    found = search(model, data, space, pruner="hyperband", watch=tell, **options, **given, **fixed)
     vars(arguments).update(found.best.settings)
     whole = len(found.trials) * fixed["epochs"]
     print(

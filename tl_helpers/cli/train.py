@@ -11,14 +11,15 @@ from pathlib import Path
 
 from tl_helpers.budget import BUDGETS, pick_budget
 from tl_helpers.cli import texts
-from tl_helpers.cli.searching import SPACE, choose
+from tl_helpers.cli.searching import SEARCHED, choose
 from tl_helpers.errors import CourseError, count
 from tl_helpers.sources import command as typed
 
-FIGURES = ("accuracy", "balanced_accuracy", "f1")
-# What leaves the class of these as it is; for a folder of your own nobody knows (a flipped letter is not a letter). None
-# for elpv: what suits its cells cost four points in four epochs (data/results/elpv_recipes.json).
-AUGMENT = {"emoji-google": "trivial", "emoji-twitter": "trivial", "digits": "shift"}
+FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "macro F1"}
+# What leaves the class of these as it is, the default first (data/results: *_recipes.json, augment.json); the rest is
+# for a search. For a folder of your own nobody knows: a flipped letter is not a letter.
+AUGMENT = dict.fromkeys(("emoji-google", "emoji-twitter"), ("flip-crop", "none", "trivial"))
+AUGMENT |= {"digits": ("shift", "none"), "elpv": ("none", "cells")}
 
 
 def add(command: Callable) -> None:
@@ -78,13 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     budget, hardware = pick_budget(arguments.budget), pick_device()
     _refuse_what_has_no_effect(arguments, is_text(arguments.data))
-    given = {name: vars(arguments)[name] for name in SPACE if vars(arguments)[name] is not None}
+    given = {name: vars(arguments)[name] for name in SEARCHED if vars(arguments)[name] is not None}
     if reads := is_text(arguments.data):
         texts.settle(arguments)
         given["augment"] = "none"  # there is nothing to search
     arguments.backbone, arguments.recipe = arguments.backbone or "efficientnet_lite0", arguments.recipe or "lp-ft"
     size, epochs = arguments.size or budget.image_size, arguments.epochs or budget.epochs
-    arguments.augment = arguments.augment or AUGMENT.get(arguments.data, "none")
+    suitable = AUGMENT.get(arguments.data, ("none",))
+    arguments.augment = arguments.augment or suitable[0]
     augmentation_parts(arguments.augment, size)  # report a wrong name now, not after the probe
     # `images` keeps live cells quick; a command trains on everything, unless it only has to prove that it runs
     images = budget.images if budget.name == "ci" else None
@@ -102,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     fixed = {"epochs": epochs, "images": images, "hardware": hardware, "ema": arguments.ema}
     fixed["max_tokens" if reads else "size"] = size
     if arguments.search:
-        choose(arguments, given, model, data, folder, **fixed)
+        choose(arguments, given, suitable, model, data, folder, **fixed)
     trained: list[dict] = []
     settings = {name: vars(arguments)[name] for name in ("recipe", "seed", "augment", "lr")}
     settings["weight_decay"] = 0.01 if arguments.weight_decay is None else arguments.weight_decay
@@ -124,7 +126,7 @@ def _refuse_what_has_no_effect(arguments: argparse.Namespace, reads: bool) -> No
         why |= dict.fromkeys(("max_tokens", "text_column", "label_column"), f"{arguments.data} is not a set of texts")
     elif arguments.search and arguments.lr and arguments.weight_decay is not None:
         why["search"] = "rate and weight decay are given, and texts have no augmentation"
-    if arguments.search and all(vars(arguments)[name] is not None for name in SPACE):
+    if arguments.search and all(vars(arguments)[name] is not None for name in SEARCHED):
         why["search"] = "rate, weight decay and augmentation are all given"
     for name in why:
         if vars(arguments)[name] is not None:
@@ -187,16 +189,13 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
     figures["checkpoint"] = str(result.checkpoint)
     for part, report in reports.items():
         chance = report.labels.bincount().max().item() / report.n  # for always naming the largest class
-        print(
-            f"\n{part}: {count(report.n, _thing(report.images))} of {report.images.name} (the largest class alone: {chance:.3f})"
-        )
-        print("\n".join(f"  {name.replace('_', ' '):18}{figures[part][name]:.3f}" for name in FIGURES))
+        items = count(report.n, _thing(report.images))
+        print(f"\n{part}: {items} of {report.images.name} (the largest class alone: {chance:.3f})")
+        print("\n".join(f"  {title:18}{figures[part][name]:.3f}" for name, title in FIGURES.items()))
         # Agresti and Coull (1998): an error even if all are right
         share = (report.accuracy * report.n + 2) / (report.n + 4)
         luck = 2 * (share * (1 - share) / (report.n + 4)) ** 0.5
-        print(
-            f"  One run: which {count(report.n, _thing(report.images))} these are moves the accuracy by ± {luck:.3f} (95 %)."
-        )
+        print(f"  One run: which {items} these are moves the accuracy by ± {luck:.3f} (95 %).")
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     items = "YOUR_PICTURES" if hasattr(data, "images") else "YOUR_TEXTS.txt"
     print(f"To use it: {typed('tl_helpers predict')} {shlex.quote(str(result.checkpoint))} {items}")
@@ -209,7 +208,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
     """Make the folder of this training; its default name has all that sets this training apart from any other."""
     probes = arguments.recipe == "probe"  # no epochs, no augmentation
     what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget]
-    what += [] if probes else [arguments.augment]
+    what += [arguments.augment] * (not probes)
     what += [
         f"{name}{value}"
         for name in ("lr", "ema", "weight_decay", "search", "text_column", "label_column")

@@ -44,9 +44,10 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
         quarters = v2.RandomChoice([v2.Identity(), *(v2.RandomRotation((angle, angle)) for angle in (90, 180, 270))])
         jitter = v2.ColorJitter(brightness=0.1, contrast=0.1)
         return v2.Compose([_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, jitter])
-    raise CourseError(
-        f"There is no augmentation {name!r}{f' of strength {strength}' if name in SINGLE else ''}. There are: {', '.join(AUGMENTATIONS)}; a strength lies in 0..1."
-    )
+    if name in SINGLE:
+        raise CourseError(f"The strength of {name!r} lies in 0..1; found {strength}.")
+    more = "in training also mixup, cutmix, or one of each, as in trivial+mixup"
+    raise CourseError(f"There is no augmentation {name!r}. There are: {', '.join(AUGMENTATIONS)}; {more}.")
 
 
 def views(name: str, size: int) -> list[v2.Transform]:

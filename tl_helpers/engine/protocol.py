@@ -10,8 +10,9 @@ from ..errors import CourseError
 
 
 def role_of(batches: Iterable) -> str | None:
-    """The role of the data behind batches, or behind a DataLoader: "train", "val", "test", or None if it is unknown."""
-    return getattr(batches, "role", None) or getattr(getattr(batches, "dataset", None), "role", None)
+    """The role of the data behind batches, a DataLoader or torch's Subset: "train", "val", "test", or None if unknown."""
+    role = getattr(batches, "role", None)
+    return role_of(batches.dataset) if role is None and hasattr(batches, "dataset") else role
 
 
 def refuse_test(train: Iterable, val: Iterable) -> None:

@@ -1,27 +1,18 @@
-"""The first cell of every notebook."""
+"""The first cell of every notebook, and the tables that were measured beforehand."""
+
+import json
 
 from tl_helpers.budget import Budget, pick_budget
 from tl_helpers.device import pick_device, seed_everything
 from tl_helpers.errors import CourseError
+from tl_helpers.sources import root
 
-TITLES = {
-    "00": "Start here",
-    "01": "Transfer in five minutes",
-    "02": "Prepare the data",
-    "03": "Augment",
-    "04": "Backbones",
-    "05": "Pretrain",
-    "06": "Heads and probes",
-    "07": "Fine-tuning on images",
-    "08": "Fuse and search",
-    "09": "Text baselines",
-    "10": "Fine-tuning on text",
-    "11": "Reading comprehension",
-    "12": "Cluster features",
-    "13": "A tour of what else there is",
-    "14": "Privacy and encrypted features",
-    "15": "Your own data",
-}
+TITLES = (  # noqa: SIM905 (one for each line would fill a screen)
+    "Start here; Transfer in five minutes; Prepare the data; Augment; Backbones; Pretrain; Heads and probes; "
+    "Fine-tuning on images; Fuse and search; Text baselines; Fine-tuning on text; Reading comprehension; "
+    "Cluster features; A tour of what else there is; Privacy and encrypted features; Your own data"
+).split("; ")
+NUMBERS = [f"{i:02}" for i in range(len(TITLES))]
 
 
 def lesson(number: str, *, seed: int = 0) -> Budget:
@@ -32,13 +23,32 @@ def lesson(number: str, *, seed: int = 0) -> Budget:
 
     Raises CourseError if no notebook has that number.
     """
-    if number not in TITLES:
-        raise CourseError(f"There is no notebook {number!r}; there are {', '.join(TITLES)}. Write it as a text: '07'.")
+    if number not in NUMBERS:
+        raise CourseError(f"There is no notebook {number!r}; there are {', '.join(NUMBERS)}. Write it as a text: '07'.")
     seed_everything(seed)
     budget = pick_budget()
-    print(f"Notebook {number} · {TITLES[number]}")
+    print(f"Notebook {number} · {TITLES[int(number)]}")
     print(pick_device().line())
     fields = [(key, value) for key, value in vars(budget).items() if key != "name"]
     shown = [f"{key.replace('_', ' ')} {str(value).replace('None', 'all')}" for key, value in fields]
     print("budget: " + " · ".join([budget.name, *shown]))  # such as `budget: class · epochs 6 · image size 128 · …`
     return budget
+
+
+def measured(name: str, part: str | None = None) -> dict:
+    """The table data/results/`name`.json (its `part`, where a file has several), after a line on how it was measured.
+
+    A table has `rows`, a dict for each run, and the `command` that makes it; when, on what hardware and in which budget
+    is said once for all rows or in each. Raises CourseError if there is no such table.
+    """
+    known = {path.stem: path for path in (root() / "data" / "results").glob("*.json")}
+    if name not in known:
+        raise CourseError(f"There is no table {name!r}; there are {', '.join(sorted(known))}.")
+    table = json.loads(known[name].read_text("utf-8"))
+    table = table[part] if part else table
+    said = {key: {row[key] for row in (table, *table["rows"]) if key in row} for key in ("date", "hardware")}
+    days, machines = sorted(said["date"]), sorted(line[10:].partition(" (no GPU")[0] for line in said["hardware"])
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    budget = " ".join(table["budget"].split()) if isinstance(table["budget"], str) else "written in the file"
+    print(f"measured by {table['command']}, {when}; {' and '.join(machines)}; budget: {budget}")
+    return table

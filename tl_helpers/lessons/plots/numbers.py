@@ -32,10 +32,10 @@ def bars(
     figure, axes = plt.subplots(figsize=(WIDTH, 0.55 * len(pairs) + 1.9))
     places, errors = np.arange(len(pairs)), np.where(spreads > 0, spreads, np.nan) if spreads.any() else None
     axes.barh(places, means, xerr=errors, color=PALETTE[0], capsize=5, height=0.65)
+    # a spread is often below a hundredth, so shares with one get a third digit
+    write = "{:.3f}".format if spreads.any() and abs(means).max() < 2 else _figure
     for place, mean, spread in zip(places, means, spreads, strict=True):
-        # a spread is often below a hundredth, so shares with one get a third digit
-        said = (f"{mean:.3f}", f"{spread:.3f}") if abs(mean) < 2 else (_figure(mean), _figure(spread))
-        text = " ± ".join(said) if spread else said[0] if spreads.any() else _figure(mean)
+        text = f"{write(mean)} ± {write(spread)}" if spread else write(mean)
         room = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # keeps the chance line out of the number
         at = (mean + spread, place)
         axes.annotate(text, at, xytext=(8, 0), textcoords="offset points", va="center", bbox=room, zorder=3)
