@@ -10,6 +10,7 @@ from store_notebooks import problems
 
 IGNORE = "nbval-ignore-output"
 SECTIONS = ["Summary", "What would you try next", "References"]
+MOST_WORDS = 450
 MOST_LINES, MOST_WHOLE = 16, 3
 
 
@@ -46,8 +47,24 @@ def test_it_runs_as_slides(lesson):
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
         if cell.source.startswith("<details"):
             assert kind == "skip", f"a solution is on a slide: {cell.source[:60]!r}"
+            assert cell.source.endswith("</details>"), f"skipped with the solution: {cell.source[-60:]!r}"
         elif cell.cell_type == "markdown" and re.match("##? ", cell.source):
             assert kind in ("slide", "subslide", "skip"), f"no slide begins at {cell.source.splitlines()[0]!r}"
+        if cell.cell_type == "markdown":
+            text = re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)
+            assert "\n## " not in text, (
+                f"a section begins inside a cell, so on no slide of its own: {cell.source[:60]!r}"
+            )
+
+
+def test_no_slide_is_a_page(lesson):
+    words = 0
+    for cell in lesson.nb.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        words = 0 if kind in ("slide", "subslide") else words
+        if cell.cell_type == "markdown" and kind != "skip":
+            words += len(cell.source.split())
+        assert words <= MOST_WORDS, f"{words} words on the slide up to {cell.source[:60]!r}"
 
 
 def test_the_first_code_cell_opens_the_lesson(lesson):

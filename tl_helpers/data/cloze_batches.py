@@ -169,7 +169,7 @@ class RowBatches(Passes):
         for row in self.rows:
             for key, tensor in row.items():
                 found.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                found.update(tensor.flatten().view(torch.uint8).numpy())
+                found.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
         return found.hexdigest()
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
