@@ -17,7 +17,7 @@ from tl_helpers.data.cloze import (
     load_tales,
     word_classes,
 )
-from tl_helpers.data.cloze_batches import ClozeBatches, MaskedBatches, guess_encoder
+from tl_helpers.data.cloze_batches import ClozeBatches, MaskedBatches, guess_encoder, pieces_encoder
 from tl_helpers.data.tokens import minilm_tokenizer, word_tokenizer
 from tl_helpers.errors import CourseError
 
