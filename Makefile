@@ -69,8 +69,8 @@ test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	$(PY) -m pytest --cov=tl_helpers -n 2 --dist loadscope --no-loadscope-reorder
-	TL_BUDGET=ci CI=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \
-	  --nbval-cell-timeout=300 -n 2 --dist loadscope notebooks/
+	PYTHONPATH=tests TL_BUDGET=ci CI=1 $(PY) -m pytest -p notebook_times --nbval --nbval-current-env \
+	  --nbval-sanitize-with=tests/sanitize.cfg --nbval-cell-timeout=300 -n 2 --dist loadscope notebooks/
 
 notebooks: setup
 	$(PY) tests/store_notebooks.py $(NB)

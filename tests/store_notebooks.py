@@ -3,7 +3,8 @@
     python tests/store_notebooks.py          those whose code has changed since their outputs were stored
     python tests/store_notebooks.py 01 07    those named
 
-A notebook is written only if all of it ran and its outputs are clean: see `problems`.
+A notebook is written only if all of it ran and its outputs are clean: see `problems`. What took long is printed: on an
+idle laptop a cell has 20 seconds, a notebook five minutes; and no notebook may need more than 4 GB.
 """
 
 import base64
@@ -42,9 +43,13 @@ def stored_hash(nb: nbformat.NotebookNode) -> str | None:
     return nb.metadata.get("stored", {}).get("source")
 
 
-def run(nb: nbformat.NotebookNode) -> None:
-    """Execute in place, as a student's JupyterLab would, but without progress bars. A cell that fails raises an error."""
+def run(nb: nbformat.NotebookNode) -> dict[str, float]:
+    """Execute in place, as a student's JupyterLab would, but without progress bars: the seconds of each cell, by its id.
+
+    A cell that fails raises an error.
+    """
     os.environ.update(CI="1", TL_BUDGET="class", JUPYTER_PREFER_ENV_PATH="1")
+    seconds: dict[str, float] = {}
     NotebookClient(
         nb,
         timeout=900,
@@ -52,7 +57,10 @@ def run(nb: nbformat.NotebookNode) -> None:
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
+        on_cell_execute=lambda cell, cell_index: seconds.update({cell.id: -time.time()}),
+        on_cell_complete=lambda cell, cell_index: seconds.update({cell.id: seconds[cell.id] + time.time()}),
     ).execute()
+    return seconds
 
 
 def clean(nb: nbformat.NotebookNode) -> None:
@@ -115,6 +123,15 @@ def output_problems(output: nbformat.NotebookNode, tags: list[str]) -> list[str]
     return found
 
 
+def peak_memory() -> float:
+    """The most that one kernel has needed so far, in GB; 0 on Windows, which does not say."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
 def main(wanted: list[str]) -> int:
     """Store the notebooks whose numbers are in `wanted`, or the changed ones if it is empty; 1 if one is not clean."""
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -129,13 +146,17 @@ def main(wanted: list[str]) -> int:
             print(f"{path.name}: unchanged" if not wanted else f"{path.name}: not asked for")
             continue
         start = time.time()
-        run(nb)
+        seconds = run(nb)
         clean(nb)
         found = problems(nb)
+        if (memory := peak_memory()) > 4:
+            found.append(f"its kernel, or one before it, needed {memory:.1f} GB; 4 is the most")
         if not found:
             path.write_text(nbformat.writes(nb).rstrip("\n") + "\n", encoding="utf-8")
         failed += bool(found)
-        print(f"{path.name}: {'NOT stored' if found else 'stored'}, {time.time() - start:.0f} s", *found, sep="\n  ")
+        slow = [f"cell {name}: {took:.0f} s" for name, took in seconds.items() if took > 20]
+        done = f"{'NOT stored' if found else 'stored'}, {time.time() - start:.0f} s, at most {memory:.1f} GB so far"
+        print(f"{path.name}: {done}", *found, *slow, sep="\n  ", flush=True)
     return 1 if failed else 0
 
 
