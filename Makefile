@@ -68,7 +68,7 @@ test: export OMP_NUM_THREADS := 1
 test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	$(PY) -m pytest --cov=tl_helpers -n 2 --dist loadscope --no-loadscope-reorder
+	$(PY) -m pytest --cov=tl_helpers -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 	PYTHONPATH=tests TL_BUDGET=ci CI=1 $(PY) -m pytest -p notebook_times --nbval --nbval-current-env \
 	  --nbval-sanitize-with=tests/sanitize.cfg --nbval-cell-timeout=300 -n 2 --dist loadscope notebooks/
 
