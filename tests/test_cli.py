@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tl_helpers import cli, data, doctor, sources
 from tl_helpers.engine import checkpoint
+from tl_helpers.errors import CourseError
 from tl_helpers.models import attach_head, heads, load_backbone
 from tl_helpers.recipes.evaluate import evaluate
 from tl_helpers.recipes.saved import load_model
@@ -228,7 +230,10 @@ def test_predict_takes_the_folder_of_a_training_and_a_folder_of_pictures(photos,
 
 def test_predict_wants_a_checkpoint(photos, tmp_path, capsys):
     picture = photos / "dark" / "0.png"
-    assert "is not a checkpoint" in no(capsys, "predict", picture, picture)
+    said = no(capsys, "predict", picture, picture)  # a picture in the place of the checkpoint stays where it is
+    assert "is not a checkpoint" in said and "Delete" not in said and said.endswith("CHECKPOINT comes first.")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "others.safetensors")
+    assert "Delete" not in no(capsys, "predict", tmp_path / "others.safetensors", picture)
     assert "There is no checkpoint" in no(capsys, "predict", tmp_path / "none.safetensors", picture)
 
 
@@ -383,6 +388,41 @@ def test_a_name_that_is_not_utf_8_is_answered_for(photos, trained, tmp_path):
     command = [sys.executable, "-m", "tl_helpers", "predict", str(trained), str(tmp_path / name)]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0 and rb"caf\udce9.png: bright" in done.stdout and not done.stderr
+
+
+def test_the_budgets_size_is_changed_to_one_that_the_backbone_takes_and_a_set_says_what_memory_it_takes(
+    photos, tmp_path, capsys, monkeypatch
+):
+    asked = []
+
+    def stop(*_, **how):
+        asked.append(how["size"])
+        raise CourseError("that is all")
+
+    monkeypatch.setattr("tl_helpers.recipes.transfer.transfer", stop)
+    argv = ["train", photos, "--backbone", "dinov2", "--recipe", "scratch", "--out", tmp_path]
+    for budget, size in (("ci", 70), ("class", 126)):
+        assert cli.main([*map(str, argv), "--budget", budget]) == 2
+        said = capsys.readouterr().out
+        assert f"this budget's size: {size} are used" in said and f" at {size} px" in said
+        assert "photos" in said and "pictures of 2 classes, 3.1 MB in memory" in said
+    assert cli.main([*map(str, argv), "--size", "28"]) == 2
+    assert asked == [70, 126, 28] and "are used" not in capsys.readouterr().out
+
+
+def test_a_training_that_ended_below_its_own_probe_says_so(photos, tmp_path, capsys, monkeypatch):
+    for probe, says in ((0.0, False), (1.5, True)):
+
+        def as_if(*given, probe=probe, **how):
+            result = transfer(*given, **how)
+            assert [row["phase"] for row in result.history] == ["probe", "fine-tune"]
+            result.history[0]["val_accuracy"] = probe
+            return result
+
+        monkeypatch.setattr("tl_helpers.recipes.transfer.transfer", as_if)
+        argv = ["train", photos, "--budget", "ci", "--size", 32, "--out", tmp_path / str(probe)]
+        assert cli.main([*map(str, argv)]) == 0
+        assert ("below its own probe's 1.500. Try --recipe probe" in capsys.readouterr().out) == says
 
 
 def test_options_without_an_effect_are_refused(photos, capsys):

@@ -1,5 +1,6 @@
 """The command line with texts: files of one's own, the small encoders, documents on stdin."""
 
+import dataclasses
 import io
 import json
 import random
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from tl_helpers import cli
-from tl_helpers.data import load
+from tl_helpers.data import load, word_tokenizer
+from tl_helpers.models import text_encoder
 from tl_helpers.recipes.evaluate import evaluate
 from tl_helpers.recipes.saved import load_model
 
@@ -96,6 +98,11 @@ def test_predict_names_the_lines_that_it_cannot_read(trained, capsys, monkeypatc
     assert "line 2 is empty" in said.err and "line 3 is not UTF-8" in said.err
     on_stdin(monkeypatch, b"")
     assert "There is no document" in no(capsys, "predict", trained)
+    on_stdin(monkeypatch, b"\n".join([b"invoice", b"x" * 1_000_001, b"meeting"]))
+    assert cli.main(["predict", str(trained)]) == 2
+    said = capsys.readouterr()
+    assert [line.split(" (")[0] for line in said.out.splitlines()] == ["1: bills", "3: work"]
+    assert "line 2 has 1,000,001 characters; a text has at most 1,000,000" in said.err
     monkeypatch.setattr(sys, "stdin", None)  # a service has none
     assert "There is no document" in no(capsys, "predict", trained)
     assert "give one .txt" in no(capsys, "predict", trained, "a.png")
@@ -123,9 +130,20 @@ def test_what_cannot_be_trained_is_told_in_a_sentence(mails, capsys, tmp_path):
     assert "2 rows left out: line 82 is not UTF-8" in capsys.readouterr().out
 
 
+def test_the_share_of_documents_that_are_cut_is_told_and_none_is_no_news():
+    texts = tuple("word " * (1 + i % 4) for i in range(3000))  # of 1, 2, 3 and 4 tokens; every third is looked at
+    data = load("reuters-r8").train.subset(range(3000))
+    part = SimpleNamespace(train=dataclasses.replace(data, texts=texts))
+    encoder = text_encoder("bag", tokenizer=word_tokenizer(texts))
+    assert cli.texts.cut(encoder, part, 4) == []
+    assert cli.texts.cut(encoder, part, 3)[0].startswith("About 25 % of the documents are longer than 3 tokens")
+
+
 def test_predict_cuts_documents_as_training_did(mails, capsys, tmp_path, monkeypatch):
     argv = ["train", mails, "--label-column", "folder", "--backbone", "bag", "--epochs", 1, "--max-tokens", 4]
     assert cli.main([*map(str, argv), "--out", str(tmp_path)]) == 0
+    told = "About 100 % of the documents are longer than 4 tokens and are cut; --max-tokens keeps more."
+    assert told in capsys.readouterr().out
     model, state = load_model(tmp_path)
     test = load(mails, label_column="folder").test
     assert state["size"] == 4

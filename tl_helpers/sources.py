@@ -88,6 +88,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def writable(folder: Path) -> Path:
+    """Make a folder for results, and see that files can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CourseError(
+            f"The folder {folder} can't be made or written to ({error.strerror}). Choose another (--out)."
+        ) from error
+    return folder
+
+
 def write_atomically(path: Path | str, content: bytes | str) -> None:
     """Write a whole file at once (UTF-8 for text): see `atomic_path`."""
     with atomic_path(path) as temporary:

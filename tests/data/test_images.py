@@ -198,3 +198,11 @@ def test_an_odd_header_and_numbers_beyond_sixteen_bits_are_named(tmp_path):
     Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(tmp_path / "wide.tiff")
     with pytest.raises(CourseError, match=r"wide\.tiff contains whole numbers beyond 16 bits"):
         decode(tmp_path / "wide.tiff")
+
+
+def test_what_does_not_fit_into_memory_says_why(monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(module, "_free_memory", lambda: 5e9)
+    assert module.room_for("pets", 1000, 1000) is None
+    assert "don't fit into memory (3.0 GB; of 5.0 GB that are free, 40% may be used)" in capsys.readouterr().out
+    assert module.room_for("pets", 10, 10).shape == (10, 3, 10, 10) and not capsys.readouterr().out

@@ -152,6 +152,14 @@ def test_equal_documents_are_told_and_stay_together(tmp_path):
     assert len(where) == 1
 
 
+def test_letters_that_were_encoded_twice_are_told(tmp_path):
+    wrong = [word.encode().decode("cp1252") for word in ("café", "it’s", "Größe", "Öl", "50 °C", "naïve")]
+    fine = ["café", "it’s", "São Paulo", "Ângela", "AMANHÃ", "Größe", "CHÂTEAU"]
+    found = load(a_file(tmp_path / "a.csv", [*some_rows(20), *(f"{word} is here,metal" for word in [*wrong, *fine])]))
+    assert any(note.startswith("6 documents contain letters such as Ã© or â€™") for note in found.notes)
+    assert load(a_file(tmp_path / "b.csv", [*some_rows(20), *(f"{word} is here,metal" for word in fine)])).notes == ()
+
+
 def test_a_class_that_only_repeats_anothers_document_stays_in_train(tmp_path):
     path = a_file(tmp_path / "a.csv", [*some_rows(40), "document number 0 about wheat,rice"])
     assert {load(path, split_seed=seed).train.class_counts()["rice"] for seed in range(8)} == {1}

@@ -95,8 +95,36 @@ def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "t.safetensors"
     train(path)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CourseError, match=r"t\.safetensors"):
+    with pytest.raises(CourseError, match=r"t\.safetensors.*Delete it to train again"):
         train(path)
+
+
+def test_what_would_keep_an_epoch_from_being_kept_is_told_before_it(tmp_path):
+    steps, looks = [], []
+
+    class Model(nn.Linear):
+        def forward(self, x):
+            steps.append(len(x))
+            return super().forward(x)
+
+    class Batches(list):
+        @property
+        def fingerprint(self):
+            looks.append(1)
+            return 1 / len(steps) if self.broken else "rows"
+
+    (tmp_path / "file").touch()
+    with pytest.raises(CourseError, match="can't be made or written to"):
+        train(tmp_path / "file" / "t.safetensors", model=Model(4, 3))
+    batches, path = Batches(loader()), tmp_path / "t.safetensors"
+    batches.broken = True
+    with pytest.raises(ZeroDivisionError):
+        fit(Model(4, 3), batches, loader(), Settings(1), checkpoint=path)
+    assert not steps
+    batches.broken = False
+    looks.clear()
+    fit(Model(4, 3), batches, loader(), Settings(3), checkpoint=path)
+    assert steps and len(looks) == 1  # a fingerprint takes a while: once, not each epoch
 
 
 def test_optimiser_state_comes_back_in_the_layout_of_its_parameter(tmp_path):

@@ -59,6 +59,8 @@ def test_every_row_is_what_it_says(name):
         ("vgg11", 4096, 512, "features.0", "classifier"),
         ("vit_tiny_patch16_224", 192, 192, "stem", "top"),  # timm only
         ("mobilenetv3_small_050", 1024, 288, "stem", "top"),
+        ("maxvit_t", 512, 512, "stem", "classifier"),  # its blocks are in a ModuleList, which is never called itself
+        ("poolformer_s12", 512, 512, "stem", "top"),  # a part of its body is called head
     ],
 )
 def test_any_other_name_is_found_by_looking(name, width, channels, first, last):
@@ -69,6 +71,16 @@ def test_any_other_name_is_found_by_looking(name, width, channels, first, last):
     assert next(iter(stages)) == first and [*stages][-1] == last
     found = [id(p) for group in stages.values() for _, p in group]
     assert len(found) == len(set(found)) == len(list(backbone.parameters()))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_nearest_size_is_one_that_the_row_takes(name):
+    row = TABLE[name]
+    for side in (1, 32, 64, 126, 128, 160):
+        near = row.nearest(side)
+        assert near >= row.smallest and near % row.patch == 0
+        assert near == side or side < row.smallest or side % row.patch
+        assert abs(near - side) <= row.patch / 2 or near < row.smallest + row.patch  # no other is nearer
 
 
 def test_imagenet_network_sees_a_palace_and_a_daisy(lite0):
@@ -126,9 +138,9 @@ def test_wrong_images_are_refused_with_what_to_do(lite0, images, says):
 
 
 def test_wrong_sizes_are_refused_by_number():
-    with pytest.raises(CourseError, match="at least 63 pixels, found 32 x 32"):
+    with pytest.raises(CourseError, match="at least 63 pixels, found 32 x 32: use size=63"):
         tl.load_backbone("alexnet", weights=None)(torch.zeros(1, 3, 32, 32))
-    with pytest.raises(CourseError, match="multiples of 14 pixels, found 64 x 64"):
+    with pytest.raises(CourseError, match=r"multiples of 14 pixels, found 64 x 64: use size=70 \(--size 70\)"):
         tl.load_backbone("dinov2", weights=None)(torch.zeros(1, 3, 64, 64))
 
 

@@ -152,6 +152,15 @@ def test_rates_fall_from_the_head_down_and_norms_do_not_decay():
     torch.optim.AdamW(groups, weight_decay=0.1)
 
 
+@pytest.mark.parametrize("name", ["poolformer_s12", "vit_small", "efficientnet_lite0"])
+def test_groups_cover_every_parameter_exactly_once(name):
+    """Also where a part of the body has the name of the head (poolformer: timm's metaformers)."""
+    model = model_of(name)
+    grouped = [id(p) for g in parameter_groups(model, lr=0.1) for p in g["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
+    assert trainable_table(model)[-1]["parameters"] == sum(p.numel() for p in model.parameters())
+
+
 def test_frozen_parameters_are_in_no_group():
     model = model_of()
     unfreeze_from(model, "layer3")

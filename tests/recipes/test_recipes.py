@@ -12,6 +12,7 @@ import tl_helpers as tl
 from tl_helpers.data import Batches
 from tl_helpers.engine.fit import FitResult
 from tl_helpers.errors import CourseError
+from tl_helpers.recipes import features, transfer
 from tl_helpers.recipes.gradual import gradual
 from tl_helpers.recipes.saved import load_model, save_model
 
@@ -50,14 +51,29 @@ def test_features_are_kept_and_follow_weights_and_pixels(emoji, tmp_path, monkey
     assert len(list((tmp_path / "features").iterdir())) == 1
 
 
-def test_a_probe_says_in_which_precision_its_features_were_computed(emoji, tmp_path, monkeypatch):
+def test_a_probe_says_in_which_precision_its_features_were_computed(emoji, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("CI", raising=False)
+    features._say_once.cache_clear()
     monkeypatch.setattr("tl_helpers.recipes.features.cache_dir", lambda: tmp_path)
     monkeypatch.setattr("tl_helpers.device.cache_dir", lambda: tmp_path)
     monkeypatch.setattr("tl_helpers.device._measure_bf16", lambda forward: 2.0)
     few = {"images": 12, "size": 32}
-    assert ", bf16," in tl.transfer(classifier(), emoji, "probe", **few).made["hardware"]
-    assert ", fp32," in tl.transfer(classifier(), emoji, "lp-ft", epochs=1, **few).made["hardware"]
+    made = tl.transfer(classifier(), emoji, "probe", **few).made
+    assert ", bf16," in made["hardware"] and made["probe precision"] == "bf16"
+    assert "efficientnet_lite0 32 px: features in bf16, which is faster here" in capsys.readouterr().out
+    for said in (1, 0):  # once
+        made = tl.transfer(classifier(), emoji, "lp-ft", epochs=1, checkpoint=tmp_path / f"run{said}", **few).made
+        assert ", fp32," in made["hardware"] and made["probe precision"] == "bf16"
+        assert load_model(tmp_path / f"run{said}")[1]["made"]["probe precision"] == "bf16"
+        assert capsys.readouterr().out.count("the probe's features (not the training) in bf16") == said
+    reader = tl.attach_head(tl.models.text_encoder("bag", 50), tl.heads.linear(2))
+    for recipe, what in (("fine-tune", "training"), ("lp-ft", "probe and training")):
+        assert [one.precision for one in transfer._quick(reader, recipe, 16, tl.pick_device("cpu"))] == ["bf16"] * 2
+        assert f"bag 16 tokens: {what} in bf16" in capsys.readouterr().out
+    features._say_once.cache_clear()
+    monkeypatch.setenv("CI", "1")
+    made = tl.transfer(classifier(), emoji, "lp-ft", epochs=1, **few).made
+    assert ", fp32," in made["hardware"] and made["probe precision"] == "fp32" and not capsys.readouterr().out
 
 
 def test_probe_is_scikit_learns_logistic_regression():

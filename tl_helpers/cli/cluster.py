@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_helpers.cli.texts import add_columns
-from tl_helpers.cli.train import place, told, whole_number, writable
+from tl_helpers.cli.train import place, told, whole_number
 from tl_helpers.errors import CourseError, count
+from tl_helpers.sources import writable
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
 ON_MAP = 2000  # the most rows that a map shows
@@ -28,10 +29,8 @@ def add(command: Callable) -> None:
     text = "how k is chosen; default: silhouette for kmeans, bic for gmm"
     made.add_argument("--criterion", choices=criteria, help=text)
     made.add_argument("--backbone", metavar="NAME", help="for pictures; default: efficientnet_lite0")
-    made.add_argument("--size", type=whole_number(8), metavar="N", help="pixels per side; default: 128")
-    made.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="for the starts and the draws; default: 0"
-    )
+    made.add_argument("--size", **whole_number(8), help="pixels per side; default: 128")
+    made.add_argument("--seed", **whole_number(0), default=0, help="for the starts and the draws; default: 0")
     made.add_argument("--map", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
     add_columns(made)
     made.add_argument("--skip-bad", action="store_true", help="leave out pictures and rows that can't be read")

@@ -95,7 +95,7 @@ def _pictures(files: list[Path], state: dict, unread: list[str]) -> Iterator[tup
 
 def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple[int, str]]:
     """(number, text) of each line of the file, or of stdin, that contains text."""
-    from tl_helpers.data.rows import refuse_utf16
+    from tl_helpers.data.rows import LONGEST, refuse_utf16
 
     try:
         # bytes: the terminal's encoding need not be the file's
@@ -111,9 +111,10 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
         except UnicodeDecodeError:
             unread.append(f"line {number} is not UTF-8")
             continue
-        if text:
+        if 0 < len(text) <= LONGEST:
             yield number, text
         else:
-            unread.append(f"line {number} is empty")
+            long = f"has {len(text):,} characters; a text has at most {LONGEST:,}"
+            unread.append(f"line {number} {long if text else 'is empty'}")
     if not number:
         unread.append("There is no document; expected one per line, as in `predict CHECKPOINT texts.txt`.")

@@ -25,6 +25,17 @@ def settle(arguments: argparse.Namespace) -> None:
     arguments.size, arguments.augment = arguments.max_tokens or 128, "none"
 
 
+def cut(encoder, data, most: int) -> list[str]:
+    """A sentence on how many documents of `data.train` have more than `most` tokens, judged by at most 1,000; [] if none."""
+    from tl_helpers.data import encode
+    from tl_helpers.recipes.sets import tokenizer_of
+
+    some = data.train.texts[:: -(-len(data.train) // 1000)]
+    share = sum(len(row) > most for row in encode(some, tokenizer_of(encoder), most + 1)) / len(some)
+    told = f"About {100 * share:.3g} % of the documents are longer than {most} tokens and are cut; --max-tokens keeps more."
+    return [told] if share else []
+
+
 def encoder(arguments: argparse.Namespace, data):
     """The requested encoder; a small one gets the 20,000 most frequent words of the training part as its vocabulary."""
     from tl_helpers.data import word_tokenizer

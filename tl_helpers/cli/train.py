@@ -5,7 +5,6 @@ import json
 import math
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tl_helpers.cli import texts
 from tl_helpers.cli.searching import SEARCHED, choose
 from tl_helpers.errors import CourseError, count
 from tl_helpers.sources import command as typed
+from tl_helpers.sources import writable
 
 FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "macro F1"}
 # What leaves the class of these as it is, the default first (data/results: *_recipes.json, augment.json); the rest is
@@ -29,21 +29,14 @@ def add(command: Callable) -> None:
     sets += " texts: reuters-r8, reuters-r52, 20newsgroups, or a .csv, .tsv or .jsonl file with a column of texts and one of labels"
     train.add_argument("data", metavar="DATA", help=sets)
     train.add_argument("--target", metavar="DATA", help="also test on the test part of this set of the same classes")
-    train.add_argument(
-        "--backbone", metavar="NAME", help=f"default: efficientnet_lite0; texts: minilm, of {', '.join(texts.ENCODERS)}"
-    )
-    recipes = ("probe", "fine-tune", "lp-ft", "scratch")
-    train.add_argument(
-        "--recipe", choices=recipes, help="how to transfer; default: lp-ft, for small text encoders: scratch"
-    )
+    text = f"default: efficientnet_lite0; texts: minilm, of {', '.join(texts.ENCODERS)}"
+    train.add_argument("--backbone", metavar="NAME", help=text)
+    text, recipes = "default: lp-ft, for small text encoders: scratch", ("probe", "fine-tune", "lp-ft", "scratch")
+    train.add_argument("--recipe", choices=recipes, help=f"how to transfer; {text}")
     train.add_argument("--budget", choices=BUDGETS, help="sets epochs and size; default: TL_BUDGET, else class")
-    train.add_argument(
-        "--epochs", type=whole_number(1), metavar="N", help="for training all layers; default: the budget's"
-    )
-    train.add_argument("--size", type=whole_number(8), metavar="N", help="pixels per side; default: the budget's")
-    train.add_argument(
-        "--max-tokens", type=whole_number(3), metavar="N", help="the length documents are cut to; default: 128"
-    )
+    train.add_argument("--epochs", **whole_number(1), help="for training all layers; default: the budget's")
+    train.add_argument("--size", **whole_number(8), help="pixels per side; default: the budget's")
+    train.add_argument("--max-tokens", **whole_number(3), help="the length documents are cut to; default: 128")
     texts.add_columns(train)
     text = "such as flip-crop or trivial+mixup (an unknown name lists all); default: one that suits the course's sets, else none"
     train.add_argument("--augment", metavar="NAME", help=text)
@@ -56,17 +49,12 @@ def add(command: Callable) -> None:
     decay = number(lambda value: 0 <= value < math.inf, "number of 0 or more, such as 0.01")
     train.add_argument("--weight-decay", type=decay, metavar="DECAY", help="default: 0.01")
     text = "first try N settings of rate, weight decay and augmentation on validation, stopping the worse ones early"
-    train.add_argument("--search", type=whole_number(1), metavar="N", help=text)
-    train.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="for the head and the order; default: 0"
-    )
-    train.add_argument(
-        "--split-seed", type=whole_number(0), default=0, metavar="N", help="draws the test set; default: 0"
-    )
+    train.add_argument("--search", **whole_number(1), help=text)
+    train.add_argument("--seed", **whole_number(0), default=0, help="for the head and the order; default: 0")
+    train.add_argument("--split-seed", **whole_number(0), default=0, help="draws the test set; default: 0")
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures or rows that can't be read")
-    train.add_argument(
-        "--out", type=place, metavar="DIR", help="for checkpoints; default: one in runs/ named after the rest"
-    )
+    text = "for checkpoints; default: one in runs/ named after the rest"
+    train.add_argument("--out", type=place, metavar="DIR", help=text)
     train.add_argument("--json", action="store_true", help="print the results again as JSON, on the last line")
 
 
@@ -93,13 +81,17 @@ def run(arguments: argparse.Namespace) -> int:
     data, target = _sets(arguments)
     seed_everything(arguments.seed)
     backbone = texts.encoder(arguments, data) if reads else _backbone(arguments)
+    if not arguments.size and (fitting := backbone.row.nearest(size)) != size:
+        print(f"{arguments.backbone} does not take {size} pixels a side, this budget's size: {fitting} are used.")
+        size = fitting
     model = attach_head(backbone, heads.linear(len(data.classes)))
     folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing has been refused
     changed = "as searched" if arguments.search else arguments.augment
     at = f"at {size} {'tokens' if reads else 'px'}"
     if arguments.recipe != "probe":
         at = f"{count(epochs, 'epoch')} {at}" + ("" if reads else f", augmentation {changed}")
-    print("\n".join([told(data), *getattr(data, "notes", ()), hardware.line()]))
+    notes = [*getattr(data, "notes", ()), *(texts.cut(backbone, data, size) if reads else ())]
+    print("\n".join([told(data), *notes, hardware.line()]))
     print(f"{arguments.backbone}, {arguments.recipe}: {at}, kept in {folder}", flush=True)
     fixed = {"epochs": epochs, "images": images, "hardware": hardware, "ema": arguments.ema}
     fixed["max_tokens" if reads else "size"] = size
@@ -167,9 +159,11 @@ def _thing(items) -> str:
 
 
 def told(items) -> str:
-    """A set in one line: its name, how many items of which kind it has, and in how many classes."""
+    """A set in one line: its name, how many items of which kind it has, in how many classes, and what memory they take."""
     classes = f" of {len(items.classes)} classes" if len(items.classes) > 1 else ""
-    return f"{items.name}: {count(len(items), _thing(items))}{classes}"
+    memory = getattr(getattr(items, "images", None), "nbytes", None)  # streamed pictures have none
+    kept = f", {memory / 1e6:,.1f} MB in memory" if memory else ""
+    return f"{items.name}: {count(len(items), _thing(items))}{classes}{kept}"
 
 
 def _look_once(arguments, model, data, target, result, hardware) -> int:
@@ -196,6 +190,10 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
         share = (report.accuracy * report.n + 2) / (report.n + 4)
         luck = 2 * (share * (1 - share) / (report.n + 4)) ** 0.5
         print(f"  One run: which {items} these are moves the accuracy by ± {luck:.3f} (95 %).")
+    last = figures["val"]["accuracy"]
+    probed = next((row["val_accuracy"] for row in result.history if row["phase"] == "probe"), last)
+    if last < probed:
+        print(f"\nOn validation: {last:.3f}, below its own probe's {probed:.3f}. Try --recipe probe, or more --epochs.")
     print(f"\n{seconds:.0f} s, peak memory {figures['peak_memory_mb']} MB. The model: {result.checkpoint}")
     items = "YOUR_PICTURES" if hasattr(data, "images") else "YOUR_TEXTS.txt"
     print(f"To use it: {typed('tl_helpers predict')} {shlex.quote(str(result.checkpoint))} {items}")
@@ -216,18 +214,6 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
     ]
     numbers = f"{size}{'' if probes else f'-{epochs}epochs'}-seed{arguments.seed}-split{arguments.split_seed}"
     return writable(arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-")))
-
-
-def writable(folder: Path) -> Path:
-    """Make a folder for results, and see that files can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise CourseError(
-            f"The folder {folder} can't be made or written to ({error.strerror}). Choose another with --out."
-        ) from error
-    return folder
 
 
 def _peak_memory() -> int:
@@ -260,12 +246,12 @@ def number(fits: Callable[[float], bool], told: str) -> Callable[[str], float]:
     return parsed
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number of at least `least`, and no larger than a seed may be."""
+def whole_number(least: int) -> dict:
+    """What argparse has to know of a whole number N of at least `least`, and no larger than a seed may be."""
 
     def whole(text: str) -> int:
         if not text.isdecimal() or not least <= int(text) < 2**32:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least} (and below 2**32)")
         return int(text)
 
-    return whole
+    return {"type": whole, "metavar": "N"}

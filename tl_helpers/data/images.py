@@ -76,10 +76,12 @@ def fits_in_memory(n_bytes: int) -> bool:
 
 def room_for(name: str, n: int, size: int) -> Tensor | None:
     """uint8 (n, 3, size, size) to be filled, if that fits into memory; otherwise None, and a printed line says so."""
-    if fits_in_memory(n * 3 * size**2):
+    needed = n * 3 * size**2
+    if fits_in_memory(needed):
         return torch.empty(n, 3, size, size, dtype=torch.uint8)  # filled in place: a stack takes twice as much
     if not os.environ.get("CI"):
-        print(f"{name}: {n} pictures of {size} px don't fit into the free memory, so they are read when needed.")
+        why = f"{needed / 1e9:.1f} GB; of {_free_memory() / 1e9:.1f} GB that are free, {MEMORY_SHARE:.0%} may be used"
+        print(f"{name}: {n} pictures of {size} px don't fit into memory ({why}), so they are read when needed.")
     return None
 
 

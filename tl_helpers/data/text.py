@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tl_helpers.data.splits import Split, cut
 from tl_helpers.errors import CourseError
 from tl_helpers.sources import path_of, source
 
+# é, ü, Ö … and ’ after UTF-8 was read as Windows' encoding and written as UTF-8 again
+_TWICE = re.compile("[ÃÂ][\x80-\xbf]|Ã[Ÿœ„–]|â€")
 TEXTS = ("reuters-r8", "reuters-r52", "20newsgroups")
 
 
@@ -198,11 +201,11 @@ def _odd(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray) -> list[s
     torn = sum(labels[i] != labels[first[texts[i]]] for i in again)
     leaked = sum(role[i] == "test" != role[first[texts[i]]] for i in again)
     broken = sum("\ufffd" in text for text in texts)
-    notes = []
-    if again:
-        notes.append(f"{len(again)} documents are exact repeats; {torn} of these have another label than the first.")
-    if leaked:
-        notes.append(f"{leaked} test documents are also in train or val, word for word.")
-    if broken:
-        notes.append(f"{broken} documents contain \ufffd: letters lost earlier, through a wrong encoding.")
-    return notes
+    twice = sum(bool(_TWICE.search(text)) for text in texts if not text.isascii())
+    notes = (
+        (len(again), f"documents are exact repeats; {torn} of these have another label than the first."),
+        (leaked, "test documents are also in train or val, word for word."),
+        (broken, "documents contain \ufffd: letters lost earlier, through a wrong encoding."),
+        (twice, "documents contain letters such as Ã© or â€™, which were é and ’ before they were encoded twice."),
+    )
+    return [f"{n} {what}" for n, what in notes if n]

@@ -22,6 +22,11 @@ def as_json(state: dict, **how) -> str:
     return json.dumps(state, default=lambda number: number.item(), **how)
 
 
+def as_stored(state):
+    """What JSON makes of it: tuples become lists, NumPy's numbers plain ones."""
+    return json.loads(as_json(state))
+
+
 def save(path: Path | str, tensors: dict[str, Tensor], state: dict) -> None:
     """Write tensors (any device, any layout) and a JSON-able state into one file, atomically; CourseError if it can't."""
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -51,9 +56,9 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
     except OSError as error:
         raise CourseError(f"{path} can't be read ({error}). Are you allowed to?") from error
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise CourseError(
-            f"{path} is not a checkpoint of this course, or is damaged ({error}). Delete it to train again."
-        ) from error
+        ours = Path(path).suffix == ".safetensors" and isinstance(error, SafetensorError)
+        advice = "Delete it to train again." if ours else "Is it what `predict` should look at? CHECKPOINT comes first."
+        raise CourseError(f"{path} is not a checkpoint of this course, or is damaged ({error}). {advice}") from error
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

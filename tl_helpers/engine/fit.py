@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..device import Hardware, out_of_memory, own_chance, pick_device, seed_everything
 from ..errors import CourseError, DivergedError
 from ..models.freezing import train_mode
+from ..sources import writable
 from . import checkpoint as files
 from . import resume
 from .metrics import TOO_LARGE, check_labels, measure, predict, unpack
@@ -76,7 +77,7 @@ def fit(
     with hardware.lend(model):
         run = _Run(model, train, val, settings, hardware, seed, groups, phase, start)
         try:
-            if kept and os.path.lexists(kept):  # unlike Path.exists, no error for a folder that may not be entered
+            if kept:
                 run.restore(kept)
             bar = training_bar(phase, settings.epochs * run.steps, run.epoch * run.steps)
             with own_chance(seed), closing(bar):
@@ -123,8 +124,7 @@ class _Run:
             fused=hardware.device.type in ("cpu", "cuda"),
         )
         self.learning = [p for group in self.optimiser.param_groups for p in group["params"]]
-        self.scaler, self.average = hardware.scaler(), None
-        self.judged = model  # what is validated and kept: the moving average of the weights if there is one
+        self.scaler, self.average, self.judged = hardware.scaler(), None, model  # judged: what is validated and kept
         if settings.ema is not None:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
             self.judged = self.average.module
@@ -254,13 +254,15 @@ class _Run:
         if self.settings.keep == "best":
             tensors |= files.prefixed("best", self.best)
         tensors |= files.prefixed("optimiser", files.optimiser_tensors(self.optimiser))
-        state = {"epoch": self.epoch, "pieces": self.pieces, "result": asdict(self.result)}
-        state |= {"scaler": self.scaler.state_dict()}
-        resume.save(file, tensors, state, self._identity(), self.hardware)
+        state = {"epoch": self.epoch, "pieces": self.pieces, "scaler": self.scaler.state_dict()}
+        resume.save(file, tensors, {**state, "result": asdict(self.result)}, self.identity, self.hardware)
 
     def restore(self, file: Path) -> None:
-        """Continue where `keep` left off, with the hardware settings it was kept with."""
-        tensors, state, self.hardware = resume.load(file, self._identity(), self.hardware)
+        """Continue where `keep` left off, if it did, with the hardware settings it was kept with."""
+        self.identity = files.as_stored(self._identity())  # now: what fails after an epoch costs that epoch
+        if not os.path.lexists(file) and writable(file.parent):  # lexists has no error for a folder one may not enter
+            return
+        tensors, state, self.hardware = resume.load(file, self.identity, self.hardware)
         self.hardware.place(self.model)  # before the optimiser, whose state takes on its parameters' layout
         self.model.load_state_dict(files.under("model", tensors))
         if self.average is not None:

@@ -1,6 +1,5 @@
 """The file from which an interrupted training continues, and the checks that the file is this training's."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,6 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict, identity: dict, ha
 def load(path: Path, identity: dict, hardware: Hardware) -> tuple[dict[str, Tensor], dict, Hardware]:
     """Tensors, state and the hardware to continue with. CourseError if the file is another training's."""
     tensors, state = files.load(path)
-    identity = json.loads(files.as_json(identity))  # as the file has it: tuples become lists
     differs = [key for key, value in identity.items() if state.get("identity", {}).get(key) != value]
     if differs:
         since = " (another set, or files that have changed since)" if "training data" in differs else ""

@@ -116,7 +116,10 @@ class Backbone(Encoder):
         least, patch = self.row.smallest, self.row.patch
         if min(shape[2:]) < least or shape[2] % patch or shape[3] % patch:
             need = f"sides that are multiples of {patch}" if patch > 1 else f"sides of at least {least}"
-            raise CourseError(f"{self.name} needs {need} pixels, found {shape[2]} x {shape[3]}: resize the images.")
+            side = self.row.nearest(min(shape[2:]))
+            raise CourseError(
+                f"{self.name} needs {need} pixels, found {shape[2]} x {shape[3]}: use size={side} (--size {side})."
+            )
         # A look at the values costs a CPU nothing, but would make a GPU wait.
         if x.device.type == "cpu" and x.is_floating_point() and x.numel() and not torch.compiler.is_compiling():
             low, high = (v.item() for v in torch.aminmax(x.detach()))
@@ -133,7 +136,10 @@ class Backbone(Encoder):
         self.eval()
         with torch.no_grad():
             if self.row.library == "torchvision":
-                seen = outputs(self.body, self.normalise(x), dict(self.body.named_children()))
+                called = dict(self.body.named_children())
+                for name in [name for name, part in called.items() if isinstance(part, nn.ModuleList)]:
+                    called |= {f"{name}.{n}": part for n, part in called.pop(name).named_children()}
+                seen = outputs(self.body, self.normalise(x), called)
                 pools = [n for n, m in self.body.named_children() if isinstance(m, nn.AdaptiveAvgPool2d)]
                 self._maps = [n for n, y in seen.items() if n not in pools and _could_be_maps(y)][-1]
             features = self(x)
@@ -240,7 +246,7 @@ def _stages_by_looking(body: nn.Module) -> dict[str, str]:
             starts = [i for i, c in enumerate(children) if any(True for _ in c.parameters())]
             for i, end in zip(starts, [*starts[1:], len(children)], strict=True):
                 stages[f"{name}.{i}"] = [f"{name}[{i}:{end}]"]
-        elif isinstance(child, nn.Sequential | nn.ModuleList):
+        elif isinstance(child, nn.Sequential | nn.ModuleList) and name != "head":  # the classifier's own name
             stages[name] = [name]
         else:
             stages.setdefault("stem" if set(stages) <= {"stem"} else "top", []).append(name)

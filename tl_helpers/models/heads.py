@@ -192,10 +192,4 @@ def _edges(backbone: Backbone) -> nn.Module:
     return head
 
 
-_KINDS = {
-    "linear": _linear,
-    "mlp": _mlp,
-    "conv_pool": _conv_pool,
-    "edges": _edges,
-    "imagenet": _imagenet,
-}
+_KINDS = {"linear": _linear, "mlp": _mlp, "conv_pool": _conv_pool, "edges": _edges, "imagenet": _imagenet}

@@ -51,6 +51,10 @@ class Row:
     smallest: int = 1  # image side below which the architecture fails
     patch: int = 1  # the image side must be a multiple of this
 
+    def nearest(self, side: int) -> int:
+        """The image side nearest to `side` that the architecture takes."""
+        return max(-(-self.smallest // self.patch), round(side / self.patch)) * self.patch
+
 
 def _slices(starts: Sequence[int], end: int, names: tuple[str, ...], of: str = "features") -> dict[str, str]:
     """Cut the Sequential `of` before each start: {"block1": "features[0:5]", ...}."""
@@ -69,10 +73,7 @@ _DENSENET = {
 }
 _LITE0 = {"stem": "conv_stem bn1", **_slices(range(7), 7, _numbered("stage", 7), "blocks"), "top": "conv_head bn2"}
 _VIT = {"stem": "patch_embed", **_slices((0, 3, 6, 9), 12, _numbered("blocks", 4), "blocks"), "top": "norm"}
-_MOBILE = {
-    **_slices((0, 1, 2, 4, 9), 12, ("stem", *_numbered("stage", 4))),
-    "top": "features[12:13] classifier",
-}
+_MOBILE = {**_slices((0, 1, 2, 4, 9), 12, ("stem", *_numbered("stage", 4))), "top": "features[12:13] classifier"}
 _CONVNEXT = {**_slices((0, 1, 2, 4, 6), 8, ("stem", *_numbered("stage", 4))), "top": "classifier"}
 
 
@@ -94,6 +95,7 @@ def _whole(*names: str) -> dict[str, str]:
 
 
 _BLOCKS = _slices(range(4), 4, _numbered("block", 4), "blocks")
+_EDGES = _slices((0, 4, 9, 16, 23), 30, _numbered("block", 5))
 
 _ROWS = [
     # The seed's families. AlexNet and VGG end as in its first listing: the classifier without its last layer.
@@ -113,29 +115,10 @@ _ROWS = [
     Row("dinov2", "timm", "vit_small_patch14_dinov2", 384, 384, "", _VIT, IMAGENET, "timm", "Apache-2.0", patch=14),
     # Two whose real weights come with the course. VGG16's convolutions, trained on edges last: Xie and Tu, HED, 2015.
     Row(
-        name="efficientnet_lite0",
-        library="timm",
-        architecture="tf_efficientnet_lite0",
-        width=1280,
-        channels=1280,
-        stages=_LITE0,
-        preprocess=HALF,
-        weights="efficientnet-lite0-weights",
-        licence="Apache-2.0",
+        *("efficientnet_lite0", "timm", "tf_efficientnet_lite0", 1280, 1280, "", _LITE0, HALF),
+        **{"weights": "efficientnet-lite0-weights", "licence": "Apache-2.0"},
     ),
-    Row(
-        name="vgg16_edges",
-        library="vgg-conv",
-        architecture="vgg16",
-        width=512,
-        channels=512,
-        maps="features",
-        stages=_slices((0, 4, 9, 16, 23), 30, _numbered("block", 5)),
-        preprocess=CAFFE,
-        weights="vgg16-edges-weights",
-        licence="MIT",
-        smallest=16,
-    ),
+    Row("vgg16_edges", "vgg-conv", "vgg16", 512, 512, "features", _EDGES, CAFFE, "vgg16-edges-weights", "MIT", 16),
     # Untrained, for small pictures: to pretrain by hand.
     _small("small_cnn", 128, "conv4", _whole("conv1", "conv2", "conv3", "conv4"), smallest=4),
     _small("small_resnet", 128, "block3", _whole("stem", "block1", "block2", "block3"), smallest=4),

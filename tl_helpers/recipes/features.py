@@ -1,6 +1,7 @@
 """Features extracted once and kept on disk, so that a second probe takes only a moment."""
 
 import contextlib
+import functools
 import hashlib
 
 import torch
@@ -11,6 +12,7 @@ from ..data import ImageSet, TextSet
 from ..device import Hardware, for_extraction, pick_device
 from ..engine import checkpoint as files
 from ..engine.metrics import predict
+from ..engine.progress import say
 from ..errors import CourseError
 from ..models import Classifier
 from ..models.encoder import Encoder
@@ -55,8 +57,14 @@ def features(
     return found
 
 
-def quick_precision(backbone: Encoder, size: int, hardware: Hardware) -> Hardware:
-    """The hardware, with bf16 if a timed pass of this backbone over 16 samples of this size shows that it pays off."""
+_say_once = functools.cache(say)
+
+
+def quick_precision(backbone: Encoder, size: int, hardware: Hardware, what: str = "features") -> Hardware:
+    """The hardware, with bf16 if a timed pass of this backbone over 16 samples of this size shows that it pays off.
+
+    Then one line says so, once: `what` is computed in bf16.
+    """
     if hardware.device.type != "cpu":
         return hardware
     if isinstance(backbone, TextEncoder):
@@ -64,5 +72,9 @@ def quick_precision(backbone: Encoder, size: int, hardware: Hardware) -> Hardwar
         unit, some = "tokens", {"input_ids": ones, "attention_mask": ones}
     else:
         unit, some = "px", torch.zeros(16, 3, size, size, dtype=torch.uint8)
+    use = f"{backbone.name} {size} {unit}"
     with hardware.lend(backbone.eval()):
-        return for_extraction(hardware, f"{backbone.name} {size} {unit}", lambda: backbone(some))
+        chosen = for_extraction(hardware, use, lambda: backbone(some))
+    if chosen.precision != hardware.precision:
+        _say_once(f"{use}: {what} in {chosen.precision}, which is faster here (measured; `doctor` says how much).")
+    return chosen

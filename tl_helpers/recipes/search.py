@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ..data import ImageSet
-from ..engine.checkpoint import as_json
+from ..engine.checkpoint import as_json, as_stored
 from ..errors import CourseError, DivergedError
 from ..models import Classifier
 from ..sources import write_atomically
@@ -252,6 +252,6 @@ def _kept(folder: Path | None, made: list) -> list[dict]:
         raise CourseError(f"{folder} can't be used ({error.strerror}): choose another folder.") from error
     except ValueError as error:
         raise CourseError(f"{path} is damaged ({error}): delete it, and the search starts over.") from error
-    if found["made"] != json.loads(as_json(made)):
+    if found["made"] != as_stored(made):
         raise CourseError(f"{path} belongs to another search (other data, settings or seed): use another folder.")
     return found["trials"]

@@ -99,13 +99,14 @@ def transfer(
     settings = Settings(epochs, _peak(model, recipe, lr), **how)
     asked = {"recipe": recipe, "seed": seed, "images": images, "size": asked_size(model.backbone, size, max_tokens)}
     began = _begin(model, data, recipe, folder, asked)
-    hardware = _quick(model, recipe, asked["size"], hardware)
+    hardware, extracting = _quick(model, recipe, asked["size"], hardware)
     parts = _parts(data, images, seed)
     result = Result(model, [began["probe"]] if "probe" in began else [], {}, data.classes, recipe, 0.0)
     result.made = _made(data, asked, augment, batch_size, rate_decay, settings, hardware) | {"weights": began["from"]}
+    result.made["probe precision"] = extracting.precision if recipe in ("probe", "lp-ft") else None
     _refuse_another(folder, result)
     if recipe in ("probe", "lp-ft") and not result.history:
-        _linear_probe(model, parts, hardware, result, began)
+        _linear_probe(model, parts, extracting, result, began)
     if recipe != "probe":
         _all_layers(model, parts, settings, lr == "auto", augment, hardware, folder, result, began, each_epoch)
     result.seconds = time.perf_counter() - start
@@ -114,11 +115,15 @@ def transfer(
     return result
 
 
-def _quick(model, recipe, size, hardware) -> Hardware:
-    """bf16 where it pays off for a probe's features and for a transformer of texts; pictures train in fp32 on a CPU."""
-    if recipe == "scratch" or (recipe != "probe" and not isinstance(model.backbone, TextEncoder)):
-        return hardware
-    return quick_precision(model.backbone, size, hardware)
+def _quick(model, recipe, size, hardware) -> tuple[Hardware, Hardware]:
+    """What to train on, and to extract a probe's features on: in bf16 where it pays, but pictures train in fp32 on a CPU."""
+    reads = isinstance(model.backbone, TextEncoder)
+    if recipe == "scratch" or (recipe == "fine-tune" and not reads):
+        return hardware, hardware
+    both = "probe and training" if reads else "the probe's features (not the training)"
+    what = {"probe": "features", "fine-tune": "training"}.get(recipe, both)
+    quick = quick_precision(model.backbone, size, hardware, what)
+    return quick if reads or recipe == "probe" else hardware, quick
 
 
 def _peak(model, recipe, lr) -> float:

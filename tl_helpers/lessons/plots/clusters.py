@@ -13,12 +13,7 @@ from tl_helpers.lessons.plots.pictures import pick
 
 @shown
 def maps(
-    panels: Mapping[str, Mapping],
-    *,
-    columns: int = 3,
-    names: Sequence[str] = (),
-    title: str = "",
-    note: str = "",
+    panels: Mapping[str, Mapping], *, columns: int = 3, names: Sequence[str] = (), title: str = "", note: str = ""
 ) -> Figure:
     """Scatter plots side by side; a panel has `xy` (n, 2) and `labels` (n,), optionally `centres` (k, 2) and `rings`.
 
