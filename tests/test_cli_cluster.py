@@ -131,7 +131,7 @@ def test_one_picture_and_what_is_none(pictures, tmp_path, capsys):
     assert "torn.png" in no(capsys, folder, "--k", 1)
     assert cli.main([*cluster(folder, "--k", 1, "--out", tmp_path / "out"), "--skip-bad"]) == 0
     said = capsys.readouterr().out
-    assert "left out 1 file that" in said and "torn.png" in said and "one: 2 pictures\n" in said
+    assert "left out 1 file that" in said and "torn.png" in said and "one: 2 pictures, " in said
 
 
 def test_folders_need_not_be_classes(pictures, tmp_path, capsys):
