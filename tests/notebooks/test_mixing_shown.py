@@ -1,4 +1,4 @@
-"""Notebook 03 shows mixup and CutMix in full, once, and a crop of a whole batch: held to what is imported."""
+"""Notebook 03 shows mixup and CutMix in full, just as they are imported, and a crop of a whole batch that does as it says."""
 
 import math
 
