@@ -104,6 +104,16 @@ def test_the_probe_weighs_its_rows_and_chooses_its_strength_on_val():
     assert not torch.allclose(tl.probe((x, y), weights=1 + 9.0 * y).weight, tl.probe((x, y)).weight)
 
 
+def test_the_probe_keeps_to_a_strength_it_is_given():
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    weak, plain, strong = (tl.probe((x, y), strengths=one).weight.norm() for one in ((10.0,), None, (1e-3,)))
+    assert weak > 2 * plain > 4 * strong  # nothing to choose by, and still not the same layer
+    assert torch.equal(tl.probe((x, y)).weight, tl.probe((x, y), strengths=(0.01,)).weight)
+    with pytest.raises(CourseError, match="choose by"):
+        tl.probe((x, y), strengths=(0.001, 0.1))
+
+
 @pytest.mark.parametrize("turn", [lambda x: x.numpy(), lambda x: x.double(), lambda x: x.clone().requires_grad_()])
 def test_a_probe_takes_features_of_any_make(turn):
     x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))

@@ -20,7 +20,7 @@ def probe(
     *,
     classes: int | None = None,
     weights: Tensor | None = None,
-    strengths: tuple[float, ...] = STRENGTHS,
+    strengths: tuple[float, ...] | None = None,
 ) -> nn.Linear:
     """Fit a linear head on features; the best of several strengths of regularisation, chosen on `val`.
 
@@ -30,12 +30,14 @@ def probe(
     Deterministic. Follows scikit-learn's LogisticRegression (L2, lbfgs).
 
     Args:
-        train, val: features float32 (n, width) and labels int64 (n,). Without `val` the strength is 0.01.
+        train, val: features float32 (n, width) and labels int64 (n,).
         classes: outputs of the layer; by default the largest training label plus one.
         weights: float32 (n,), how much each training row counts.
+        strengths: scikit-learn's C, smaller is stronger. By default six from 0.0003 to 0.1; without `val`, 0.01 alone.
 
     Raises:
-        CourseError: fewer than two classes among the training labels, features that are not finite.
+        CourseError: fewer than two classes among the training labels, features that are not finite, several strengths
+            and no `val` to choose by.
     """
     train, val = (  # NumPy's floats are doubles
         part and (torch.as_tensor(part[0]).detach().float(), torch.as_tensor(part[1]).long()) for part in (train, val)
@@ -47,11 +49,13 @@ def probe(
         raise CourseError(
             f"A probe needs at least two classes; all {len(labels)} training labels are {labels[:1].tolist()}."
         )
-    classes = classes or int(labels.max()) + 1
+    strengths = strengths or (STRENGTHS if val is not None else (0.01,))
+    if val is None and len(strengths) > 1:
+        raise CourseError(f"{len(strengths)} strengths and nothing to choose by: pass val=(features, labels), or one.")
     mean, std = rows.mean(0), rows.std(0)
     std = std.clamp(min=max(1e-6, 0.5 * float(std.mean())))
     layers = []
-    for strength in strengths if val is not None else (0.01,):
+    for strength in strengths:
         model = LogisticRegression(C=strength, max_iter=300)
         # One thread: the matrices are small, and BLAS threads that wait for each other took fifty times as long on two
         # busy cores. A weakly regularised fit on few rows may stop short of its optimum: harmless.
@@ -59,13 +63,13 @@ def probe(
             warnings.simplefilter("ignore", ConvergenceWarning)
             counts = None if weights is None else torch.as_tensor(weights).numpy()
             model.fit(((rows - mean) / std).numpy(), labels.numpy(), counts)
-        layers.append(_as_layer(model, mean, std, classes))
-    if val is None:
-        return layers[0]
-    with torch.inference_mode():
-        figures = [measure(layer(val[0]), val[1]) for layer in layers]
-    best = max(range(len(layers)), key=lambda i: (figures[i]["accuracy"], -figures[i]["loss"]))
-    return layers[best]
+        layers.append(_as_layer(model, mean, std, classes or int(labels.max()) + 1))
+
+    def good(layer: nn.Linear) -> tuple[float, float]:
+        found = measure(layer(val[0]).detach(), val[1])
+        return found["accuracy"], -found["loss"]
+
+    return layers[0] if val is None else max(layers, key=good)
 
 
 def _as_layer(model: LogisticRegression, mean: Tensor, std: Tensor, classes: int) -> nn.Linear:
