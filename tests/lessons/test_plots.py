@@ -366,3 +366,13 @@ def test_a_name_with_dollars_is_a_name_and_a_logarithmic_axis_keeps_its_powers()
     powers = [label for label in figure.axes[0].get_xticklabels() if label.get_text()]
     assert powers and all(label.get_parse_math() for label in powers)
     plt.close(figure)
+
+
+def test_a_reader_is_shaded_by_its_largest_share_and_says_how_large_that_is():
+    shares = np.zeros(len(QUESTION.places()))
+    shares[-4:] = 0.12, 0.06, 0.03, 0.001  # small as they are, they can be told apart
+    plots.reading(QUESTION, shares)
+    boxes = [t.get_bbox_patch() for t in plt.gcf().findobj(plt.Text) if t.get_bbox_patch()]
+    depth = sorted(sum(box.get_facecolor()[:3]) for box in boxes)
+    assert len(depth) == 3 and depth[1] - depth[0] > 0.3 and depth[2] - depth[1] > 0.15
+    assert "darkest word: 0.12 of the attention" in texts()

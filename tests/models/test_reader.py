@@ -6,6 +6,7 @@ from transformers import BertConfig, BertModel
 
 from tl_helpers.data.cloze import load_cloze, load_tales
 from tl_helpers.data.cloze_batches import ClozeBatches, MaskedBatches, guess_encoder, pieces_encoder, words_encoder
+from tl_helpers.data.squad import SpanBatches, SpanQuestion, exact_and_f1
 from tl_helpers.data.tokens import minilm_tokenizer
 from tl_helpers.device import pick_device
 from tl_helpers.engine.fit import fit
@@ -15,12 +16,10 @@ from tl_helpers.errors import CourseError
 from tl_helpers.models.reader import AttentionSum, PieceReader, SpanReader, WordGuesser, WordReader, read_ahead
 
 
-def small_bert():
+def small_bert(width=16, **more):
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30522, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-    )
-    return BertModel(config, add_pooling_layer=False).eval()
+    shape = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 2 * width}
+    return BertModel(BertConfig(vocab_size=30522, **shape, **more), add_pooling_layer=False).eval()
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +195,34 @@ def test_span_logits_are_of_spans_that_are_possible():
     assert logits.shape == (24,)
     possible = {divmod(k, 3) for k in (logits > -5e3).nonzero()[:, 0].tolist()}
     assert possible == {(0, 0), (3, 0), (3, 1), (3, 2), (4, 0), (4, 1), (5, 0)}  # (start, length - 1)
+
+
+def test_a_span_reader_learns_its_questions_by_heart_and_reads_the_answers_back():
+    club = "The chess club meets on Thursday in the library. Rosa is ninety, and she has never lost there."
+    train = "The train to Lindau leaves at noon. It has seven carriages and a small kitchen."
+    asked = [
+        ("When does the club meet?", club, "on Thursday"),
+        ("How old is Rosa?", club, "ninety"),
+        ("Who is the mayor?", club, None),
+        ("Where does the train go?", train, "Lindau"),
+        ("What does the train have?", train, "seven carriages and a small kitchen"),
+    ]
+    questions = [
+        SpanQuestion(str(n), question, text, () if said is None else ((said, text.index(said)),))
+        for n, (question, text, said) in enumerate(asked)
+    ]
+    body = small_bert(32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    reader, shape = SpanReader(body, longest=10), {"max_pieces": 48, "longest": 10, "batch_size": 5}
+    tokenizer, cpu = minilm_tokenizer(), pick_device("cpu", precision="fp32")
+    in_order = SpanBatches(questions, tokenizer, **shape)
+
+    def replies():
+        return in_order.answers(predict(reader, in_order, cpu)[0])
+
+    def exact():
+        return sum(exact_and_f1(one, question.answers)[0] for one, question in zip(replies(), questions, strict=True))
+
+    assert exact() < 3  # nothing is known beforehand
+    batches = SpanBatches(questions, tokenizer, role="train", shuffle=True, **shape)
+    fit(reader, batches, in_order, Settings(epochs=60, lr=5e-3, keep="last"), hardware=cpu)
+    assert replies() == [said or "" for *_, said in asked] and exact() == 5
