@@ -71,7 +71,7 @@ _DENSENET = {
     **{f"block{i}": f"features.denseblock{i} features.transition{i}" for i in (1, 2, 3)},
     "block4": "features.denseblock4 features.norm5",
 }
-LITE0_FILE = "efficientnet-lite0-weights"  # as data/sources.toml calls it
+_LITE0_FILE = "efficientnet-lite0-weights"  # as data/sources.toml calls it
 _LITE0 = {"stem": "conv_stem bn1", **_slices(range(7), 7, _numbered("stage", 7), "blocks"), "top": "conv_head bn2"}
 _VIT = {"stem": "patch_embed", **_slices((0, 3, 6, 9), 12, _numbered("blocks", 4), "blocks"), "top": "norm"}
 _MOBILE = {**_slices((0, 1, 2, 4, 9), 12, ("stem", *_numbered("stage", 4))), "top": "features[12:13] classifier"}
@@ -115,7 +115,7 @@ _ROWS = [
     Row("vit_small", "timm", "vit_small_patch16_224", 384, 384, "", _VIT, HALF, "timm", "Apache-2.0", patch=16),
     Row("dinov2", "timm", "vit_small_patch14_dinov2", 384, 384, "", _VIT, IMAGENET, "timm", "Apache-2.0", patch=14),
     # Two whose real weights come with the course. VGG16's convolutions, trained on edges last: Xie and Tu, HED, 2015.
-    Row("efficientnet_lite0", "timm", "tf_efficientnet_lite0", 1280, 1280, "", _LITE0, HALF, LITE0_FILE, "Apache-2.0"),
+    Row("efficientnet_lite0", "timm", "tf_efficientnet_lite0", 1280, 1280, "", _LITE0, HALF, _LITE0_FILE, "Apache-2.0"),
     Row("vgg16_edges", "vgg-conv", "vgg16", 512, 512, "features", _EDGES, CAFFE, "vgg16-edges-weights", "MIT", 16),
     # Untrained, for small pictures: to pretrain by hand.
     _small("small_cnn", 128, "conv4", _whole("conv1", "conv2", "conv3", "conv4"), smallest=4),
