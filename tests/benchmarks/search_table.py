@@ -165,7 +165,7 @@ def svm():
 def finetune(split: int) -> Iterator[dict]:
     """Rate, weight decay and augmentation of LP-FT on 10 labels per class at 64 px: 16 combinations, four epochs, 3 pruners.
 
-    The pruned searches are replayed on the whole one's curves, which a training with the same seed draws again to the bit.
+    Only the whole search is trained; the pruned ones are replayed on its curves.
     """
     data = tl.data.load("emoji-google", split_seed=split)
     model, start, tests = classifier(data), time.process_time(), {}
