@@ -50,3 +50,6 @@ def test_a_table_says_how_it_was_measured(capsys):
     assert measured("augment", "digits")["rows"]
     with pytest.raises(CourseError, match=r"no table 'emojis'; there are .*emoji_recipes"):
         measured("emojis")
+    for wrong in (("augment",), ("augment", "emojis"), ("speed",)):
+        with pytest.raises(CourseError, match=r"parts of it that have: (digits, emoji, letters, cells|none)"):
+            measured(*wrong)

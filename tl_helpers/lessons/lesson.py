@@ -39,13 +39,16 @@ def measured(name: str, part: str | None = None) -> dict:
     """The table data/results/`name`.json (its `part`, where a file has several), after a line on how it was measured.
 
     A table has `rows`, a dict for each run, and the `command` that makes it; when, on what hardware and in which budget
-    is said once for all rows or in each. Raises CourseError if there is no such table.
+    is said once for all rows or in each. Raises CourseError if there is no such table, or no rows in it.
     """
     known = {path.stem: path for path in (root() / "data" / "results").glob("*.json")}
     if name not in known:
         raise CourseError(f"There is no table {name!r}; there are {', '.join(sorted(known))}.")
     table = json.loads(known[name].read_text("utf-8"))
-    table = table[part] if part else table
+    parts = [key for key, value in table.items() if isinstance(value, dict) and "rows" in value]
+    table = table.get(part, table)
+    if "rows" not in table:
+        raise CourseError(f"{name!r} has no rows of its own; parts of it that have: {', '.join(parts) or 'none'}.")
     said = {key: {row[key] for row in (table, *table["rows"]) if key in row} for key in ("date", "hardware")}
     days, machines = sorted(said["date"]), sorted(line[10:].partition(" (no GPU")[0] for line in said["hardware"])
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
