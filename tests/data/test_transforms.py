@@ -86,4 +86,4 @@ def test_letters_and_digits_are_never_mirrored_by_what_suits_them(name, mirrors)
     torch.manual_seed(0)
     seen = [augmentation(name, 16)(left).float() for _ in range(40)]
     assert any(picture[..., :8].mean() < picture[..., 8:].mean() for picture in seen) == mirrors
-    assert AUGMENT["digits"] == "shift" and "elpv" not in AUGMENT
+    assert AUGMENT["digits"] == ("shift", "none") and AUGMENT["elpv"][0] == "none"

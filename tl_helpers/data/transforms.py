@@ -45,7 +45,7 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
         jitter = v2.ColorJitter(brightness=0.1, contrast=0.1)
         return v2.Compose([_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, jitter])
     if name in SINGLE:
-        raise CourseError(f"The strength of {name!r} lies in 0..1; found {strength}.")
+        raise CourseError(f"There is no {name!r} of strength {strength}: a strength lies in 0..1.")
     more = "in training also mixup, cutmix, or one of each, as in trivial+mixup"
     raise CourseError(f"There is no augmentation {name!r}. There are: {', '.join(AUGMENTATIONS)}; {more}.")
 
