@@ -391,11 +391,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     asked, start = parser.parse_args(), time.perf_counter()
     path = root() / "data" / "results" / f"text_{asked.plan}.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
+    rows = known.pop("rows")  # the older ones have their date and hardware in what stays of `known`
     for row in PLANS[asked.plan](rows):
         rows.append({"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()} | row)
         print(json.dumps(row), flush=True)
-        about = {
+        about = known | {
             "command": f"python tests/benchmarks/text_labels.py {asked.plan}",
             "budget": {"max_tokens": MAX_TOKENS, "lm": LM, "starts": STARTS, "minilm": MINILM, "epochs": EPOCHS},
         }

@@ -192,9 +192,8 @@ def test_batches_of_another_encoding_are_others_to_a_checkpoint():
     assert ClozeBatches(part, guess_encoder(tokenizer, 128), seed=1).fingerprint != longer
     few = word_tokenizer([" ".join(word for sentence in load_tales()[0].sentences for word in sentence)], 50)
     few.add_special_tokens(["[CLS]", "[SEP]", "[MASK]"])
-    assert (
-        len(ClozeBatches(part, pieces_encoder(tokenizer)).fingerprint) == 64
-    )  # whose pieces are views into longer ones
+    views = ClozeBatches(part, pieces_encoder(tokenizer))  # their rows are views into longer tensors
+    assert len(views.fingerprint) == 64
     known = [MaskedBatches(load_tales()[:1], which).fingerprint for which in (tokenizer, tokenizer, few)]
     assert known[0] == known[1] != known[2]
 
