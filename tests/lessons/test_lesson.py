@@ -43,7 +43,9 @@ def test_a_table_says_how_it_was_measured(capsys):
     folder = Path(__file__).parents[2] / "data" / "results"
     speeds = {"speed", "text_speed", "time_to_accuracy"}  # these compare, they have no rows
     for name in sorted({path.stem for path in folder.glob("*.json")} - speeds - {"augment"}):
-        assert measured(name)["rows"]
+        table = measured(name)
+        for key in ("date", "hardware"):  # of every row, in the row or above all of them
+            assert table["rows"] and (key in table or all(key in row for row in table["rows"])), f"{name}: no {key}"
         line = capsys.readouterr().out
         assert line.startswith("measured by python tests/benchmarks/") and "; cpu (" in line and line.count("\n") == 1
         assert ", 2026-" in line and "as in the script" not in line, f"{name}: {line}"
