@@ -57,9 +57,9 @@ def summary_row(backbone: Backbone, size: int | None = None) -> dict:
     them. (torchinfo counts a transformer's linear layers once instead of once per token: 0.08 instead of 4.6 billion.)
     """
     size = size or backbone.preprocess.size
-    image = torch.zeros(1, 3, size, size, device=backbone.mean.device)
+    shapes = {id(t): t.detach().to("meta") for t in (*backbone.parameters(), *backbone.buffers())}  # without numbers
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        copy.deepcopy(backbone).eval()(image)
+        copy.deepcopy(backbone, shapes).eval()(torch.zeros(1, 3, size, size, device="meta"))
     return {
         "name": backbone.name,
         "parameters": sum(p.numel() for p in backbone.parameters()),
