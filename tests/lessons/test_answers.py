@@ -95,6 +95,12 @@ def freeze_batch_norm_only_in_eval(module):
             part.eval()
 
 
+def freeze_without_running_statistics(module):
+    module.requires_grad_(False)
+    for part in module.modules():
+        part.track_running_stats, part.p = False, 0.0
+
+
 def recalls(confusion):
     return confusion.diag() / confusion.sum(1)
 
@@ -226,6 +232,7 @@ WRONG = [
     ("04.2", freeze_convolutions, "4 of 8"),
     ("04.2", lambda module: module.requires_grad_(False), "running mean"),
     ("04.2", freeze_batch_norm_only_in_eval, "dropout"),
+    ("04.2", freeze_without_running_statistics, "others in its batch"),
     ("04.3", lambda images, mean, std: images.float(), "as it came"),
     ("04.3", lambda images, mean, std: images / 255, "first half"),
     ("04.3", normalise(scale=1), "divide by 255 first"),

@@ -62,6 +62,10 @@ def freeze(answer: Any) -> str:
         torch.equal(body(images), body(images)),
         "two passes over the same pictures differ: dropout is still active. Call `.eval()` on the whole module.",
     )
+    need(
+        torch.allclose(body(images[:4]), body(images)[:4], atol=1e-4),
+        "a picture's features depend on the others in its batch: batch norm must use what it remembers, so `.eval()`.",
+    )
     return "Nothing moves now. Beware: a later `model.train()` wakes batch norm up; the course's loop handles that."
 
 
