@@ -61,6 +61,7 @@ def test_every_row_is_what_it_says(name):
         ("mobilenetv3_small_050", 1024, 288, "stem", "top"),
         ("maxvit_t", 512, 512, "stem", "classifier"),  # its blocks are in a ModuleList, which is never called itself
         ("poolformer_s12", 512, 512, "stem", "top"),  # a part of its body is called head
+        ("beit_base_patch16_224", 768, 768, "stem", "top"),  # a transformer whose positions can't be resized
     ],
 )
 def test_any_other_name_is_found_by_looking(name, width, channels, first, last):

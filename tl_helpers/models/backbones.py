@@ -206,7 +206,7 @@ def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     return network, last
 
 
-_SIZED = ["vision_transformer", "deit", "eva", "beit"]
+_SIZED = ["vision_transformer", "deit", "eva"]
 
 
 def _vgg_convolutions() -> nn.Module:
