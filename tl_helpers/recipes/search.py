@@ -156,7 +156,7 @@ def search(
         space: the values to try for keywords of `transfer` (lr, weight_decay, augment, rate_decay …).
         folder: finished trials are kept in it; after an interruption the same call continues, to the same result.
             (Transforms in `space` are told apart by their repr.)
-        watch: called with the search after each epoch and after each trial. fixed: further keywords of `transfer`.
+        watch: called with the search after each epoch that another follows, and after each trial. fixed: further keywords of `transfer`.
 
     Raises:
         CourseError: a test set, a recipe without epochs, an unknown pruner, a folder that another search wrote to.
@@ -220,9 +220,10 @@ def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], An
     trial.at.append(len(trial.at) + 1)
     trial.curve.append(score)
     asked.report(score, len(trial.at))
-    seen()
-    if len(trial.at) < epochs and asked.should_prune():
-        raise optuna.TrialPruned
+    if len(trial.at) < epochs:  # after its last epoch it is seen as it ended
+        if asked.should_prune():
+            raise optuna.TrialPruned
+        seen()
 
 
 def _check(data: ImageSet, recipe: str, pruner: str, trials: int) -> None:

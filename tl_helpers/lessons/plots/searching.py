@@ -13,9 +13,7 @@ def draw_trials(found, title: str = "") -> Figure:
     best = found.best
     for trial in found.trials:
         early = trial.pruned or trial.diverged
-        colour, order = (QUIET, 1) if early else (PALETTE[0], 2)
-        if trial is best:
-            colour, order = PALETTE[1], 3
+        colour, order = (PALETTE[1], 3) if trial is best else (QUIET, 1) if early else (PALETTE[0], 2)
         style = {"color": colour, "zorder": order, "alpha": 0.5 if early else 0.9}
         axes.plot(trial.at, trial.curve, marker="o", markersize=5, linewidth=4 if trial is best else 1.5, **style)
         if early:
