@@ -61,4 +61,4 @@ def _write(whole: ImageSet, folder: Path) -> None:
             image, label = whole[row]
             slug = re.sub(r"[^a-z0-9]+", "-", Path(whole.names[row]).stem.lower()).strip("-")[:60]
             picture = to_pil_image(image).convert("RGB")
-            picture.save(folder / role / whole.classes[label] / f"{row:05d}-{slug}.png")
+            picture.save(folder / role / whole.classes[label] / f"{row:05d}-{slug}.png", compress_level=1)
