@@ -68,10 +68,9 @@ def _pairs(folders: list[Path]) -> list[tuple[str, dict]]:
     for entry in entries:
         points = entry["unified"].split("-")
         file = "-".join(f"U+{point}" for point in points) + ".png"
-        if entry["category"] in CLASSES and all((folder / file).is_file() for folder in folders):
-            first, second = ((folder / file).read_bytes() for folder in folders)
-            if first != second:
-                found.append(([int(point, 16) for point in points], file, entry))
+        drawn = [folder / file for folder in folders if entry["category"] in CLASSES and (folder / file).is_file()]
+        if len({path.read_bytes() for path in drawn}) == len(folders):
+            found.append(([int(point, 16) for point in points], file, entry))
     return [(file, entry) for _, file, entry in sorted(found, key=lambda row: row[0])]
 
 
