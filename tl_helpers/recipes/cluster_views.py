@@ -69,19 +69,25 @@ def layout(points, kind: str = "pca", seed: int = 0) -> np.ndarray:
         return tsne.fit_transform(rows)
     # umap's numba sets the number of threads for the whole process, and later sums in torch would round differently
     threads = torch.get_num_threads()
-    from umap import UMAP
+    from sklearn.neighbors import NearestNeighbors
+    from umap import UMAP, layouts, umap_
 
+    # compiling takes longer than the map: so the neighbours are scikit-learn's, and what is compiled is kept on disk, for one
+    # thread, since with a seed umap takes no more
+    for loop in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        loop.targetoptions["parallel"] = False
+        loop.enable_caching()
+    layouts._nb_optimize_layout_euclidean_single_epoch.enable_caching()
+    near = NearestNeighbors(n_neighbors=min(15, len(rows) - 1)).fit(rows).kneighbors(rows)[::-1]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a seed forcing a single thread
-            return UMAP(n_neighbors=min(15, len(rows) - 1), random_state=seed).fit_transform(rows)
+            return UMAP(len(near[0][0]), precomputed_knn=near, random_state=seed).fit_transform(rows)
     finally:
         torch.set_num_threads(threads)
 
 
-def map_svg(
-    xy, labels, *, names=None, classes=None, centres=None, rings=(), side: int = 620, title: str = "A map"
-) -> str:
+def map_svg(xy, labels, *, names=None, classes=None, centres=None, rings=(), side=620, title="A map") -> str:
     """The map as SVG, which needs no script: one dot per row, coloured by its label, its name shown on hover.
 
     Args:

@@ -97,9 +97,7 @@ def as_rows(features) -> np.ndarray:
     """A tensor or array as float32 (n, columns); CourseError for any other shape, no rows, or a value that is not finite."""
     rows = features.detach().cpu().float().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
     if rows.ndim != 2 or 0 in rows.shape:
-        raise CourseError(
-            f"Clustering needs features of shape (rows, columns), at least one of each; found {rows.shape}."
-        )
+        raise CourseError(f"Clustering needs features of shape (rows, columns), neither of them 0; found {rows.shape}.")
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(rows).all(1))
     if len(bad):
@@ -194,9 +192,7 @@ def evaluate(found, truth) -> dict[str, float]:
     """
     labels, truth = (np.asarray(getattr(one, "labels", one)) for one in (found, truth))
     if labels.shape != truth.shape or labels.ndim != 1 or not len(labels):
-        raise CourseError(
-            f"Every row needs a cluster and a label; found {labels.shape} clusters and {truth.shape} labels."
-        )
+        raise CourseError(f"Every row needs a cluster and a label; found shapes {labels.shape} and {truth.shape}.")
     table = metrics.cluster.contingency_matrix(truth, labels)
     homogeneity, completeness, v_measure = metrics.homogeneity_completeness_v_measure(truth, labels)
     return {
