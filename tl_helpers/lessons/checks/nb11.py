@@ -119,7 +119,7 @@ def attention_sum(answer: Any) -> str:
         mistakes,
         f"the five probabilities sum to one and begin with {right[0]:.4f}; yours begin with {found[0]:.4g}.",
     )
-    return "Candidate 4 appears nowhere and gets nothing. In CBT every candidate appears somewhere."
+    return "Candidate 4 appears nowhere and gets nothing. In our questions every candidate appears in the context."
 
 
 @exercise(
