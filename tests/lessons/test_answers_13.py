@@ -57,6 +57,16 @@ WRONG = [
         "**its own**",
     ),
     ("13.1", lambda f, labels, classes: by_class(lambda rows: rows.mean(dim=0))(f, labels.flip(0), classes), "wrong"),
+    (
+        "13.1",
+        lambda f, labels, classes: by_class(lambda rows: rows.mean(dim=0))(f - f.mean(dim=0), labels, classes),
+        "subtracted",
+    ),
+    (
+        "13.1",
+        lambda f, labels, classes: torch.nn.functional.normalize(by_sums(f, labels, classes), dim=1),
+        "length 1",
+    ),
     ("13.1", by_class(lambda rows: rows.mean(dim=1)[:1].expand(4) * 0), "means are wrong"),
     ("13.2", lambda g, d: 2 * (1 - 2 * (g == d).float().mean().item()), "**right** ones"),
     ("13.2", lambda g, d: max(0.0, 2 * (1 - 2 * (g == d).float().mean().item())), "far apart"),

@@ -32,6 +32,10 @@ def swapped(labels, errors, goal):
     return math.exp(height) * goal**slope
 
 
+def fitted_backwards(labels, errors, goal):
+    return math.exp(np.polyval(np.polyfit(np.log(errors), np.log(labels), 1), math.log(goal)))
+
+
 def limit_from(own, share, **how):
     return float(np.quantile(own.numpy(), share, **how))
 
@@ -80,6 +84,7 @@ WRONG = [
     ("15.3", line(of_labels=np.array, back=float), "the labels need"),
     ("15.3", swapped, "swapped"),
     ("15.3", line(of_goal=lambda goal: np.log(1 - goal)), "not an accuracy"),
+    ("15.3", fitted_backwards, "the labels to the errors"),
     ("15.3", lambda labels, errors, goal: 1.0, "you have 1"),
     ("15.4", lambda own, new, share: new >= own.quantile(share), "**keep**"),
     ("15.4", lambda own, new, share: new < own.quantile(1 - share), "nearly all"),

@@ -20,6 +20,14 @@ def prototypes(answer: Any) -> str:
         (features.mean(0).expand(3, 4), "that is the mean of all rows, three times."),
         (torch.stack([x.median(0).values for x in own]), "that is the median. The mean is asked for."),
         (
+            torch.stack([(x - features.mean(0)).mean(0) for x in own]),
+            "the mean of all rows has been subtracted. Leave that to the cell below: the plain means are asked for.",
+        ),
+        (
+            torch.nn.functional.normalize(torch.stack([x.mean(0) for x in own]), dim=1),
+            "these have been scaled to length 1. Leave that to the cell below: the plain means are asked for.",
+        ),
+        (
             torch.stack([x.sum(0) for x in own]) / len(labels),
             "divide each class by the number of **its own** rows.",
         ),

@@ -84,6 +84,7 @@ def labels_for(answer: Any) -> str:
     straight, at = np.polyfit(labels, errors, 1)
     half, base = np.polyfit(np.log(labels), errors, 1)
     up, foot = np.polyfit(labels, np.log(errors), 1)
+    back, far = np.polyfit(np.log(errors), np.log(labels), 1)
     mistakes = [
         (math.log(right), "that is the **logarithm** of the answer."),
         (
@@ -94,6 +95,10 @@ def labels_for(answer: Any) -> str:
         ((math.log(goal) - foot) / up, "the labels need their logarithm, too."),
         (math.exp(height) * goal**slope, "labels and errors are swapped: this is the error at `goal` labels."),
         (math.exp((math.log(1 - goal) - height) / slope), "`goal` is already an error, not an accuracy."),
+        (
+            math.exp(back * math.log(goal) + far),
+            "you fitted the labels to the errors. Fit the errors to the labels, `np.polyfit(np.log(labels), …)`, then solve.",
+        ),
     ]
     otherwise = f"the line reaches {goal} at about {right:.0f} labels; you have {found:g}."
     compare(found, right, mistakes, otherwise, tolerance=1e-3)
