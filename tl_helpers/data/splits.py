@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from tl_helpers.errors import CourseError
 
@@ -73,6 +72,8 @@ def cut(items, labels, groups, share: float, rng: np.random.Generator) -> tuple[
 
     Items of the same group stay together; groups: a number for each label, or None.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # a second, that `predict` need not wait
+
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     n_groups = len(items if groups is None else np.unique(groups[items]))
     n_folds = int(min(round(1 / share), n_groups, np.bincount(labels[items]).max()))  # scikit-learn allows no more
