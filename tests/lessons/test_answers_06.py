@@ -75,6 +75,15 @@ def with_empty_bins(probabilities, labels, bins):
     return sum(abs(g) * (place == b).float().mean() for b, g in enumerate(gaps))
 
 
+def middle_of_the_bin(probabilities, labels, bins):
+    sure, says = probabilities.max(dim=1)
+    place = (sure * bins).long().clamp(max=bins - 1)
+    return sum(
+        ((says == labels)[place == b].float().mean() - (b + 0.5) / bins).abs() * (place == b).float().mean()
+        for b in place.unique()
+    )
+
+
 def each_alone(probabilities, labels, bins):
     sure, says = probabilities.max(dim=1)
     return (sure - (says == labels).float()).abs().mean()
@@ -132,6 +141,7 @@ WRONG = [
     ("06.3", open_above, "`<=`"),
     ("06.3", with_empty_bins, "empty bin"),
     ("06.3", each_alone, "each sample alone"),
+    ("06.3", middle_of_the_bin, "**mean** confidence"),
     ("06.3", lambda p, y, bins: ece(p, y, 1), "**absolute**"),  # one bin and signed gaps are the same here
     ("06.3", lambda p, y, bins: 1 - p[torch.arange(len(y)), y].mean(), "**largest**"),
     ("06.3", lambda p, y, bins: cross_entropy(p.log(), y), "cross-entropy"),
@@ -142,6 +152,7 @@ WRONG = [
     ("06.4", lambda logits, labels: 1.0, "changes nothing"),
     ("06.4", lambda logits, labels: -2.0, "positive"),
     ("06.4", lambda logits, labels: 4.0, "yours is 4"),
+    ("06.4", lambda z, y: min(range(1, 10), key=lambda t: cross_entropy(z / t, y).item()), "small enough"),
     ("06.4", by_calibration, "the loss you minimise"),
 ]
 

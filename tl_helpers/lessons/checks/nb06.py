@@ -130,6 +130,10 @@ def calibration_error(answer: Any) -> str:
     value = error(sure, right)
     own = probabilities[torch.arange(400), labels]
     below = sure < 1
+    place = (sure * 10).long().clamp(max=9)
+    middle = (
+        sum(abs(float(right[place == b].double().sum() - (place == b).sum() * (b + 0.5) / 10)) for b in range(10)) / 400
+    )
     lost = error(sure[below], right[below]) * float(below.double().mean())
     mistakes = [
         (100 * value, "this is in points. Stay with shares."),
@@ -149,6 +153,10 @@ def calibration_error(answer: Any) -> str:
         (
             lost,
             "a confidence of exactly 1 falls out of your last bin, and these samples are lost. End that bin with `<=`.",
+        ),
+        (
+            middle,
+            "you take the middle of a bin for its confidence. Take the **mean** confidence of the samples in it.",
         ),
         (own.sub(1).abs().mean(), "that looks at the true label's probability. Confidence is the **largest** one."),
         (cross_entropy(probabilities.log(), labels), "that is the cross-entropy."),
@@ -187,6 +195,6 @@ def temperature(answer: Any) -> str:
     for wrong, hint in mistakes:
         need(not close(found, wrong, 0.02), hint)
     need(found > 0, "a temperature is positive: a negative one would reverse every answer.")
-    otherwise = f"the smallest cross-entropy is at {best:.2f} here; yours is {found:.4g}. Is it the loss you minimise?"
+    otherwise = f"the smallest cross-entropy is at {best:.2f} here; yours is {found:.4g}. Is it the loss you minimise, in steps that are small enough?"
     need(abs(found / best - 1) < 0.05, otherwise)
     return "One number, learnt on validation, and not a single answer changes."
