@@ -116,13 +116,13 @@ def plain_extraction(folder: Path, workers: int) -> float:
 
 
 @torch.inference_mode()
-def extraction_limit(images, precision: str, channels_last: bool) -> float:
-    """Images per second of the forward pass alone, on batches that are already tensors."""
+def extraction_limit(images, precision: str, channels_last: bool, rows: int) -> float:
+    """Images per second of the forward pass alone, on batches of `rows` that are already tensors."""
     hardware = replace(CPU, precision=precision, channels_last=channels_last)
     backbone = hardware.place(tl.load_backbone("efficientnet_lite0")).eval()
     start = time.perf_counter()
-    for x in images.split(64):
-        with hardware.autocast():
+    with keep_freed_memory(), hardware.autocast():
+        for x in images.split(rows):
             backbone(x)
     return len(images) / (time.perf_counter() - start)
 
@@ -141,7 +141,11 @@ def speed(folder: Path, elpv) -> dict:
     variants |= {"limit fp32 channels_last, memory given back": (limit, ready, labels, "fp32", True, False)}
     variants |= {"ours": (ours, train, elpv.val.few(1))}
     variants |= {f"listing, {workers} workers": (listing, folder, workers) for workers in (4, 2, 1, 0)}
-    variants |= {f"features limit {name}": (extraction_limit, ready, *layout) for name, layout in layouts.items()}
+    variants |= {
+        f"features limit {name}, {rows} at once": (extraction_limit, ready, *layout, rows)
+        for name, layout in layouts.items()
+        for rows in (64, 16)
+    }
     variants |= {"features ours": (extraction, train)}
     variants |= {
         f"features listing, {workers} workers": (plain_extraction, folder, workers) for workers in (4, 2, 1, 0)
