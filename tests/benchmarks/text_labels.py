@@ -9,8 +9,8 @@ Each writes data/results/text_<plan>.json after each run and skips what is alrea
 `--minutes` stops it after the first run that ends later than that. Few labels are drawn from the training part (85 %); each draw
 is the same for all methods. In `curve` and `starts` settings were chosen on validation with ten labels of draw 99, which is in
 no table; the test set was not used for that. With all labels, validation chooses the strength of a probe or an SVM, and five
-draws are five splits. Rows of `curve` with "chosen": false (the probe on 20 Newsgroups) are older: they have strength 0.01, the
-probe's default; delete them, and they are run again. In `minilm` nothing was chosen: rates and epochs are those in MINILM, and
+draws are five splits. Rows called "probe, C = 0.01" are the probe on 20 Newsgroups at its default strength, run before one was
+chosen. In `minilm` nothing was chosen: rates and epochs are those in MINILM, and
 the strength of its probe is 0.01.
 """
 
