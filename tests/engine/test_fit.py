@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score, recall_score
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
@@ -395,6 +396,28 @@ def test_figures_of_one_who_always_says_the_same():
     figures = measure(torch.tensor([[1.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1]))
     assert (figures["accuracy"], figures["balanced_accuracy"]) == (0.75, 0.5)
     assert figures["f1"] == pytest.approx(3 / 7)  # the mean of 6/7 and 0
+
+
+def test_figures_are_scikit_learns():
+    draw = torch.Generator().manual_seed(0)
+    for classes, n in ((2, 5), (6, 20), (20, 30)):  # some classes are never said, some never there
+        logits, labels = torch.randn(n, classes, generator=draw), torch.randint(classes, (n,), generator=draw)
+        figures, said, present = measure(logits, labels), logits.argmax(1), labels.unique()
+        assert figures["f1"] == pytest.approx(f1_score(labels, said, average="macro", zero_division=0.0))
+        recall = recall_score(labels, said, labels=present, average="macro", zero_division=0.0)
+        assert figures["balanced_accuracy"] == pytest.approx(recall)
+
+
+def test_large_pictures_are_looked_at_sixteen_at_a_time_on_a_cpu():
+    model, sizes = tl.attach_head(tl.load_backbone("resnet18", weights=None), tl.heads.linear(3)), []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    pictures, labels = torch.rand(40, 3, 96, 96), torch.zeros(40, dtype=torch.int64)
+    logits, _, _ = predict(model, [(pictures, labels)], CPU)
+    assert sizes == [16, 16, 8]
+    with torch.inference_mode():
+        assert torch.allclose(logits, model(pictures), atol=1e-5)
+    predict(model, [(pictures[..., :64, :64], labels)], CPU)
+    assert sizes[-1] == 40
 
 
 def test_one_class_alone_is_measured_as_any_other():
