@@ -100,6 +100,17 @@ def vote(answer: Any) -> str:
     return "Nothing is trained, and a new label takes effect at once."
 
 
+def error(p: torch.Tensor, right: torch.Tensor, bins: int = 10, weighted: bool = True, signed: bool = False) -> float:
+    """The expected calibration error, and two ways of getting it wrong."""
+    total, gaps = 0.0, []
+    place = (p * bins).long().clamp(max=bins - 1)
+    for b in place.unique():
+        gap = right[place == b].double().mean() - p[place == b].double().mean()
+        gaps.append(gap.abs())
+        total += float((gap if signed else gap.abs()) * (place == b).double().mean())
+    return total if weighted else float(sum(gaps) / len(gaps))
+
+
 @exercise(
     "06.3", start="`sure, says = probabilities.max(dim=1)`: how sure it is, and of what. Then go through the bins."
 )
@@ -113,27 +124,12 @@ def calibration_error(answer: Any) -> str:
     )
     found = number_from(ask(answer, probabilities.clone(), labels.clone(), 10))
     need(found == found, "nan, perhaps the mean of an empty bin. Skip the bins that hold no answer.")
-
-    def error(
-        p: torch.Tensor, right: torch.Tensor, bins: int = 10, weighted: bool = True, signed: bool = False
-    ) -> float:
-        total, gaps = 0.0, []
-        place = (p * bins).long().clamp(max=bins - 1)
-        for b in place.unique():
-            gap = right[place == b].double().mean() - p[place == b].double().mean()
-            gaps.append(gap.abs())
-            total += float((gap if signed else gap.abs()) * (place == b).double().mean())
-        return total if weighted else float(sum(gaps) / len(gaps))
-
     sure, says = probabilities.max(1)
     right = says == labels
     value = error(sure, right)
     own = probabilities[torch.arange(400), labels]
     below = sure < 1
-    place = (sure * 10).long().clamp(max=9)
-    middle = (
-        sum(abs(float(right[place == b].double().sum() - (place == b).sum() * (b + 0.5) / 10)) for b in range(10)) / 400
-    )
+    middle = error(torch.where(below, (sure * 10).floor() / 10 + 0.05, 0.95), right)  # each bin's, for all in it
     lost = error(sure[below], right[below]) * float(below.double().mean())
     mistakes = [
         (100 * value, "this is in points. Stay with shares."),
