@@ -10,8 +10,7 @@ Each writes data/results/text_<plan>.json after each run and skips what is alrea
 is the same for all methods. In `curve` and `starts` settings were chosen on validation with ten labels of draw 99, which is in
 no table; the test set was not used for that. With all labels, validation chooses the strength of a probe or an SVM, and five
 draws are five splits. Rows called "probe, C = 0.01" are the probe on 20 Newsgroups at its default strength, run before one was
-chosen. In `minilm` nothing was chosen: rates and epochs are those in MINILM, and
-the strength of its probe is 0.01.
+chosen. In `minilm` nothing was chosen: rates and epochs are those in MINILM, and the strength of its probe is 0.01.
 """
 
 import argparse
