@@ -262,7 +262,8 @@ def guesser(kind: str, fold: int, seed: int, hardware, name: str = "guesser") ->
     asked = {part.role: ClozeBatches(part, guess_encoder(tokenizer), batch_size=16) for part in (val, test)}
     logits = {role: predict(model, batches, hardware)[0] for role, batches in asked.items()}
     chosen = {"val": round(float((logits["val"].argmax(1).numpy() == val.labels).mean()), 4)}
-    return logits, chosen | {"training_seconds": round(sum(row["seconds"] for row in found.history), 1)}
+    seconds = round(sum(row["seconds"] for row in found.history), 1)
+    return logits, chosen | {"training_seconds": seconds, "hardware": faster.line()}
 
 
 def fine_tuned(kind: str, fold: int, seed: int, hardware) -> tuple[dict, dict]:
@@ -294,7 +295,8 @@ def fitted(model, encode, parts, settings, seed, hardware, checkpoint=None, grou
         model, train, val, Settings(**plan), hardware=hardware, seed=seed, checkpoint=checkpoint, groups=groups
     )
     logits = {part.role: predict(model, part, hardware)[0] for part in (val, test)}
-    return logits, {"val": result.val["accuracy"], "best_epoch": result.best_epoch}
+    more = {"val": result.val["accuracy"], "best_epoch": result.best_epoch, "hardware": hardware.line()}
+    return logits, more
 
 
 def kept_states(kind: str, hardware, piece: int = 172) -> dict:
@@ -394,7 +396,7 @@ def add(rows: list[dict], seconds: float) -> None:
             "settings": SETTINGS,
         }
         more = {"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()}
-        rows = [row | {"seconds": round(seconds, 1)} | more for row in rows]
+        rows = [more | row | {"seconds": round(seconds, 1)} for row in rows]
         lines = ",\n  ".join(map(json.dumps, kept() + rows))
         write_atomically(PATH, json.dumps(table, indent=1)[:-2] + ',\n "rows": [\n  ' + lines + "\n ]\n}\n")
     finally:

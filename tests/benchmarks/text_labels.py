@@ -367,8 +367,9 @@ def minilm(rows: list[dict]) -> Iterator[dict]:
         start, every = time.perf_counter(), FEW_EVERY[name]
         test = data.test.subset(range(0, len(data.test), every))
         logits = minilm_run(data, test, method, labels, draw, hardware)
-        row = {"data": name, "method": method, "labels": labels, "draw": draw, "precision": hardware.precision}
-        row |= {"every": every, "test": scores(logits, test.labels, clean(data)[::every])}
+        row = {"hardware": hardware.line(), "data": name, "method": method, "labels": labels, "draw": draw}
+        row |= {"precision": hardware.precision, "every": every}
+        row |= {"test": scores(logits, test.labels, clean(data)[::every])}
         row |= {"epochs": EPOCHS, **MINILM[method]}
         yield row | {"seconds": round(time.perf_counter() - start, 1)}
 
