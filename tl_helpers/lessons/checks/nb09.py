@@ -72,6 +72,11 @@ def evidence(answer: Any) -> str:
     two = ask(answer, row.clone(), weights.clone(), 2)
     need(hasattr(two, "__len__") and len(two) == 2, "for k = 2, two positions are expected. Did you write 3, not `k`?")
     need(tensor_from(two, (2,)).tolist() == right[:2], f"for k = 2 the answer is {right[:2]}: the strongest two.")
+    turned = tensor_from(ask(answer, row.flip(0), weights.flip(0), 3), (3,))
+    need(
+        turned.tolist() == [6 - place for place in right],
+        f"with the words in the opposite order your answer is {turned.long().tolist()}. Does it use `row` and `weights`?",
+    )
     return "This explanation adds up: all the shares plus the intercept make the logit."
 
 

@@ -42,7 +42,7 @@ def bars(
     axes.set(yticks=places, xlabel=unit, ylim=(len(pairs) - 0.4, -0.6))
     axes.set_yticklabels([short(str(name), 30) for name in pairs])
     axes.set_xlim(min(0.0, 1.1 * (means - spreads).min()), max((means + spreads).max(), chance or 0) * 1.34 or 1)
-    if unit == "accuracy":  # the room for the numbers is no part of the scale
+    if abs(means).max() <= 1:  # mostly shares: the room for the numbers is no part of their scale
         left, right = axes.get_xlim()
         axes.set_xticks([tick for tick in axes.get_xticks() if left <= tick <= min(1.0, right)])
     if chance is not None:
