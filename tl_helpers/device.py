@@ -48,10 +48,6 @@ class Hardware:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
 
-    def memory(self) -> AbstractContextManager:
-        """The context in which freed memory is kept for the next tensors, on a CPU; elsewhere torch does so itself."""
-        return keep_freed_memory() if self.device.type == "cpu" else nullcontext()
-
     def scaler(self) -> torch.amp.GradScaler:
         """Scales the loss in fp16, where small gradients would become zero; in other precisions it changes nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
@@ -68,7 +64,7 @@ class Hardware:
         home = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0)).device  # without any: the CPU
         last = any(p.ndim == 4 and not p.is_contiguous() for p in model.parameters())
         try:
-            with self.memory():
+            with keep_freed_memory() if self.device.type == "cpu" else nullcontext():  # elsewhere torch does so itself
                 yield self.place(model)
         finally:
             model.to(home, memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -6,11 +6,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from timm.layers import Conv2dSame
 from torchvision.transforms.v2 import functional as V
 
 import tl_helpers as tl
 from tl_helpers.errors import CourseError
-from tl_helpers.models import pooling
+from tl_helpers.models import quick_layers
 from tl_helpers.models.table import TABLE
 
 
@@ -250,7 +251,26 @@ def test_the_fingerprint_knows_the_preprocessing(lite0):
 def test_where_a_device_pools_only_what_divides_the_rest_goes_by_the_cpu(monkeypatch):
     image = torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)
     alexnet = tl.load_backbone("alexnet", weights=None).eval()  # pools 2 x 2 to 6 x 6
-    expected, seen = alexnet(image), []
-    monkeypatch.setattr(pooling, "_refuses", lambda device: seen.append(device) or True)
-    assert torch.equal(alexnet(image), expected) and seen == [torch.device("cpu")]
-    assert torch.equal(pooling.pool(torch.ones(1, 2, 6, 6), 3), torch.ones(1, 2, 3, 3))
+    expected, sizes, average = alexnet(image), [], torch.nn.functional.adaptive_avg_pool2d
+    monkeypatch.setattr(quick_layers, "_REFUSES", "cpu")
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: sizes.append(tuple(x.shape)) or x)
+    assert torch.equal(alexnet(image), expected) and sizes == [(1, 256, 2, 2)]
+    maps = torch.randn(1, 2, 6, 6)
+    assert torch.equal(quick_layers.pool(maps, 3), average(maps, 3)) and len(sizes) == 1
+
+
+@pytest.mark.parametrize("side", [160, 65, 96])
+def test_padding_a_kernel_is_padding_the_maps(lite0, side, monkeypatch):
+    layers = [module for module in lite0.body.modules() if isinstance(module, Conv2dSame)]
+    assert {type(layer) for layer in layers} == {quick_layers.SamePadding} and len(layers) == 5
+    images, network = torch.rand(2, 3, side, side), copy.deepcopy(lite0).train()
+    ours = network(images)
+    ours.square().mean().backward()
+    gradients = {name: p.grad.clone() for name, p in network.named_parameters()}
+    again = copy.deepcopy(lite0).train()
+    monkeypatch.setattr(quick_layers.SamePadding, "forward", Conv2dSame.forward)
+    theirs = again(images)
+    theirs.square().mean().backward()
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    for name, p in again.named_parameters():
+        torch.testing.assert_close(gradients[name], p.grad, atol=1e-5, rtol=1e-3)

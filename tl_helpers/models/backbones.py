@@ -15,7 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from ..errors import CourseError
 from .encoder import Encoder
-from .pooling import pool_anywhere
+from .quick_layers import SUITED, exchange
 from .small import BODIES
 from .table import Preprocess, Row, find_row
 from .weights import read_into, weights_file
@@ -40,7 +40,7 @@ class Backbone(Encoder):
         super().__init__()
         self.row, self.name, self.source, self.licence = row, row.name, source, row.licence
         self.preprocess: Preprocess = row.preprocess
-        self.body = pool_anywhere(body)
+        self.body = exchange(body, SUITED)
         self.register_buffer("mean", torch.tensor(row.preprocess.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(row.preprocess.std).view(1, 3, 1, 1), persistent=False)
         self._maps = row.maps
@@ -172,7 +172,9 @@ def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
     source = f"{row.weights}: {path.name}" if path else "random"
     if row.library == "timm":
         # A transformer's positions are resized to fit the images it gets, rather than refusing other sizes.
-        any_size = timm.models.is_model_in_modules(row.architecture.split(".")[0], _SIZED)
+        any_size = timm.models.is_model_in_modules(
+            row.architecture.split(".")[0], ["vision_transformer", "deit", "eva"]
+        )
         overlay = {"file": str(path), "source": "", "custom_load": False} if row.weights == "timm" and path else None
         network = timm.create_model(
             row.architecture, bool(overlay), pretrained_cfg_overlay=overlay, dynamic_img_size=any_size or None
@@ -204,9 +206,6 @@ def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     last = network.get_submodule(linear[-1])
     network.set_submodule(linear[-1], nn.Identity())
     return network, last
-
-
-_SIZED = ["vision_transformer", "deit", "eva"]
 
 
 def _vgg_convolutions() -> nn.Module:

@@ -7,6 +7,8 @@ torch draws one number of its Mersenne Twister per entry of a mask, one after th
 import torch
 from torch import Tensor, nn
 
+from .quick_layers import exchange
+
 
 class QuickDropout(nn.Dropout):
     """Dropout (Srivastava et al., 2014) at a rate rounded to 256ths, scaled to match: 0.1 is 26/256, or 0.1016.
@@ -33,12 +35,10 @@ def attention(module, query, key, value, attention_mask, *, scaling: float, drop
     With dropout, torch on a CPU multiplies the matrices one by one as well, but with masks of its own. Without dropout, it
     has a fused kernel.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
     if query.device.type != "cpu" or not dropout:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
-        )
+        return sdpa(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more)
     scores = (query * scaling) @ key.transpose(2, 3)
     if attention_mask is not None:  # added, as this keeps nothing for the backward pass
         scores += torch.where(attention_mask, 0.0, torch.finfo(scores.dtype).min).to(scores.dtype)
@@ -53,7 +53,4 @@ def use_quick_dropout(body: nn.Module) -> None:
     AttentionInterface.register("quick_dropout", attention)
     AttentionMaskInterface.register("quick_dropout", sdpa_mask)
     body.set_attn_implementation("quick_dropout")
-    for module in list(body.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Dropout:
-                setattr(module, name, QuickDropout(child.p).train(child.training))
+    exchange(body, {nn.Dropout: QuickDropout})

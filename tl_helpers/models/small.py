@@ -10,7 +10,7 @@ import timm
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from .pooling import pool
+from .quick_layers import pool
 
 
 def small_cnn() -> nn.Sequential:

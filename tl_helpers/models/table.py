@@ -73,6 +73,7 @@ _DENSENET = {
 }
 _LITE0_FILE = "efficientnet-lite0-weights"  # as data/sources.toml calls it
 _LITE0 = {"stem": "conv_stem bn1", **_slices(range(7), 7, _numbered("stage", 7), "blocks"), "top": "conv_head bn2"}
+_B0 = _slices(range(9), 9, ("stem", *_numbered("stage", 7), "top"))
 _VIT = {"stem": "patch_embed", **_slices((0, 3, 6, 9), 12, _numbered("blocks", 4), "blocks"), "top": "norm"}
 _MOBILE = {**_slices((0, 1, 2, 4, 9), 12, ("stem", *_numbered("stage", 4))), "top": "features[12:13] classifier"}
 _CONVNEXT = {**_slices((0, 1, 2, 4, 6), 8, ("stem", *_numbered("stage", 4))), "top": "classifier"}
@@ -108,9 +109,7 @@ _ROWS = [
     _torchvision("densenet121", 1024, 1024, "features", _DENSENET, smallest=29),
     # Newer ones.
     _torchvision("mobilenet_v3_small", 1024, 576, "features", _MOBILE),
-    _torchvision(
-        "efficientnet_b0", 1280, 1280, "features", _slices(range(9), 9, ("stem", *_numbered("stage", 7), "top"))
-    ),
+    _torchvision("efficientnet_b0", 1280, 1280, "features", _B0),
     _torchvision("convnext_tiny", 768, 768, "features", _CONVNEXT, smallest=32),
     Row("vit_small", "timm", "vit_small_patch16_224", 384, 384, "", _VIT, HALF, "timm", "Apache-2.0", patch=16),
     Row("dinov2", "timm", "vit_small_patch14_dinov2", 384, 384, "", _VIT, IMAGENET, "timm", "Apache-2.0", patch=14),

@@ -165,7 +165,8 @@ def search(
     folder = Path(folder).expanduser() if folder else None
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
-    made += [list(map(_plain, plan)), *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
+    plain = [{k: v if isinstance(v, int | float | str | None) else str(v) for k, v in one.items()} for one in plan]
+    made += [plain, *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
     kept, found = _kept(folder, made), Search("epochs")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
@@ -234,11 +235,6 @@ def _check(data: ImageSet, recipe: str, pruner: str, trials: int) -> None:
             f"A search takes a whole set (it sees only .train and .val), a recipe with epochs, and one of the pruners "
             f"{', '.join(PRUNERS)}; found a set of role {data.role!r}, {recipe!r} and {pruner!r}."
         )
-
-
-def _plain(settings: dict) -> dict:
-    """The settings in a form that JSON can store: a transform becomes its string."""
-    return {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in settings.items()}
 
 
 def _kept(folder: Path | None, made: list) -> list[dict]:
