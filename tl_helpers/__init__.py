@@ -5,8 +5,6 @@ import os
 
 # On two cores, two torch processes of two threads each spin against each other; passive waiting gives the same bits.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# On Linux, tensors of 2 MB and more get pages of 2 MB, a fifth of the page faults (pytorch#107697); same bits, too.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _PUBLIC = {
     "CourseError": "errors",

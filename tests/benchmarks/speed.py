@@ -3,17 +3,14 @@
     python tests/benchmarks/speed.py            about ten minutes on two cores; writes data/results/speed.json
     python tests/benchmarks/speed.py accuracy   time to a validation balanced accuracy of 0.80 on ELPV; takes half an hour
 
-All variants run in turn, round after round, on the same photographs (ELPV, 160 px; 128 px for the
+All variants run in one process, in turn, round after round, on the same photographs (ELPV, 160 px; 128 px for the
 time to accuracy) and the same network (EfficientNet-Lite0 with ImageNet weights). Each speed is the median over rounds, in
-images per second; what matters is the ratios. The article's loops run in a process of their own, with memory as torch and the
-system hand it out by themselves.
+images per second; what matters is the ratios.
 """
 
 import datetime
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +31,6 @@ from tl_helpers.engine.metrics import measure, predict
 from tl_helpers.engine.settings import Settings
 from tl_helpers.memory import keep_freed_memory
 from tl_helpers.models import parameter_groups
-from tl_helpers.recipes.features import quick_precision
 from tl_helpers.sources import root, write_atomically
 
 SIZE, BATCH, ROUNDS, IMAGES = 160, 32, 3, 256
@@ -73,13 +69,6 @@ def ours(train, val) -> float:
     return len(train) / (time.perf_counter() - start)
 
 
-def apart(what: str, folder: Path, workers: int) -> float:
-    """Images per second of `listing` or `plain_extraction`, in a new process without the course's settings for memory."""
-    plain = os.environ | {"THP_MEM_ALLOC_ENABLE": "0"}  # the course sets it only where it is not set
-    command = [sys.executable, __file__, what, str(folder), str(workers)]
-    return float(subprocess.run(command, env=plain, check=True, capture_output=True, text=True).stdout)
-
-
 def folder_loader(folder: Path, part: str, workers: int, size: int = SIZE):
     """The article's data path: PIL decodes every file in every epoch."""
     steps = [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip()]
@@ -109,11 +98,10 @@ def listing(folder: Path, workers: int) -> float:
 
 
 def extraction(train) -> float:
-    """Images per second when extracting features as the recipes do, in bf16 where it pays, without their cache."""
+    """Images per second when extracting features as the recipes do, without their cache."""
     backbone = tl.load_backbone("efficientnet_lite0").eval()
-    hardware = quick_precision(backbone, SIZE, tl.pick_device("cpu"))  # measured once per machine, then kept
     start = time.perf_counter()
-    predict(hardware.place(backbone), Batches(train, batch_size=64, size=SIZE), hardware)
+    predict(CPU.place(backbone), Batches(train, batch_size=64, size=SIZE), CPU)
     return len(train) / (time.perf_counter() - start)
 
 
@@ -155,7 +143,7 @@ def speed(folder: Path, elpv) -> dict:
     variants = {f"limit {name}": (limit, ready, labels, *layout) for name, layout in layouts.items()}
     variants |= {"limit fp32 channels_last, memory given back": (limit, ready, labels, "fp32", True, False)}
     variants |= {"ours": (ours, train, elpv.val.few(1))}
-    variants |= {f"listing, {workers} workers": (apart, "listing", folder, workers) for workers in (4, 2, 1, 0)}
+    variants |= {f"listing, {workers} workers": (listing, folder, workers) for workers in (4, 2, 1, 0)}
     variants |= {
         f"features limit {name}, {rows} at once": (extraction_limit, ready, *layout, rows)
         for name, layout in layouts.items()
@@ -163,7 +151,7 @@ def speed(folder: Path, elpv) -> dict:
     }
     variants |= {"features ours": (extraction, train)}
     variants |= {
-        f"features listing, {workers} workers": (apart, "plain_extraction", folder, workers) for workers in (4, 2, 1, 0)
+        f"features listing, {workers} workers": (plain_extraction, folder, workers) for workers in (4, 2, 1, 0)
     }
     runs = {name: [] for name in variants}
     for _ in range(ROUNDS):
@@ -256,9 +244,4 @@ def replace_train(elpv, some):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:  # as `apart` calls it; the first batch of a process is slow, and not counted
-        limit(torch.zeros(BATCH, 3, SIZE, SIZE), torch.zeros(BATCH, dtype=torch.int64), "fp32", False, False)
-        loop = {"listing": listing, "plain_extraction": plain_extraction}[sys.argv[1]]
-        print(loop(Path(sys.argv[2]), int(sys.argv[3])))
-    else:
-        main(sys.argv[1] if len(sys.argv) > 1 else "")
+    main(sys.argv[1] if len(sys.argv) > 1 else "")
