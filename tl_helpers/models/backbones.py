@@ -172,9 +172,7 @@ def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
     source = f"{row.weights}: {path.name}" if path else "random"
     if row.library == "timm":
         # A transformer's positions are resized to fit the images it gets, rather than refusing other sizes.
-        any_size = timm.models.is_model_in_modules(
-            row.architecture.split(".")[0], ["vision_transformer", "deit", "eva"]
-        )
+        any_size = timm.models.is_model_in_modules(row.architecture.split(".")[0], _SIZED)
         overlay = {"file": str(path), "source": "", "custom_load": False} if row.weights == "timm" and path else None
         network = timm.create_model(
             row.architecture, bool(overlay), pretrained_cfg_overlay=overlay, dynamic_img_size=any_size or None
@@ -206,6 +204,9 @@ def cut(row: Row, network: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     last = network.get_submodule(linear[-1])
     network.set_submodule(linear[-1], nn.Identity())
     return network, last
+
+
+_SIZED = ["vision_transformer", "deit", "eva"]
 
 
 def _vgg_convolutions() -> nn.Module:

@@ -165,6 +165,7 @@ def search(
     folder = Path(folder).expanduser() if folder else None
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
+    # as JSON can store them: a transform becomes its string
     plain = [{k: v if isinstance(v, int | float | str | None) else str(v) for k, v in one.items()} for one in plan]
     made += [plain, *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
     kept, found = _kept(folder, made), Search("epochs")
