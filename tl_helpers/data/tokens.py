@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -53,19 +54,25 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) ->
     return [encoded.ids or [unknown] for encoded in cutting.encode_batch_fast(list(texts))]
 
 
-def padded(rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
-    """Rows of ids as {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, t the longest; mask 1 is a token, 0 padding."""
+def padded(rows: list[list[int]], pad: int = 0, at_most: int = 0) -> dict[str, Tensor]:
+    """Rows of ids as {"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}; mask 1 is a token, 0 padding.
+
+    t is the longest row, or with `at_most` the next multiple of 16 up to at_most: a training that meets few shapes finds
+    freed memory of the right size (MiniLM on R52: 2.6 GB after 120 steps, and 3.7, still rising, with every length).
+    """
     lengths = torch.tensor([len(row) for row in rows])
     ids = pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], batch_first=True, padding_value=pad)
+    ids = F.pad(ids, (0, max(0, min(-ids.shape[1] % 16, at_most - ids.shape[1]))), value=pad)
     return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
 
 class TextBatches(Passes):
     """Iterable of ({"input_ids": int64 (b, t), "attention_mask": int64 (b, t)}, labels int64 (b,), weights float32 (b,)).
 
-    A batch contains documents of similar length and is padded to its longest. shuffle: a new order each epoch, depending
-    on (seed, epoch) only; documents are sorted only within shuffled buckets of 50 batches, so batches differ from epoch
-    to epoch. Without shuffle, all are sorted, longest first: `in_order` puts what was computed back into the set's order.
+    A batch contains documents of similar length; t is its longest, rounded up to a multiple of 16 where max_tokens allows.
+    shuffle: a new order each epoch, depending on (seed, epoch) only; documents are sorted only within shuffled buckets of
+    50 batches, so batches differ from epoch to epoch. Without shuffle, all are sorted, longest first: `in_order` puts what
+    was computed back into the set's order.
     """
 
     def __init__(
@@ -84,7 +91,7 @@ class TextBatches(Passes):
             raise CourseError(f"The {text_set.role} part of {text_set.name} is empty: nothing to make batches of.")
         self.text_set, self.batch_size, self.shuffle, self.seed = text_set, int(batch_size), shuffle, int(seed)
         self.role, self.n = text_set.role, len(text_set)
-        self.rows = encode(text_set.texts, tokenizer, max_tokens)
+        self.rows, self._at_most = encode(text_set.texts, tokenizer, max_tokens), max_tokens
         self._lengths = torch.tensor([len(row) for row in self.rows])
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
@@ -94,7 +101,7 @@ class TextBatches(Passes):
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for index in self._plan():
-            inputs = padded([self.rows[i] for i in index.tolist()], self._pad)
+            inputs = padded([self.rows[i] for i in index.tolist()], self._pad, self._at_most)
             yield inputs, self.text_set.labels[index], self._weights[index]
 
     def in_order(self, gathered: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Pairs(Passes):
     """
 
     def __init__(self, texts: TextSet, tokenizer: Tokenizer, batches: int, max_tokens: int = 128, seed: int = 0):
-        self._rows = encode(texts.texts, tokenizer, max_tokens)
+        self._rows, self._at_most = encode(texts.texts, tokenizer, max_tokens), max_tokens
         self._of = [(texts.labels == label).nonzero().flatten() for label in range(len(texts.classes))]
         if not all(map(len, self._of)):
             raise CourseError("Pairs need at least one text of every class: draw them with data.train.few(…).")
@@ -37,7 +37,7 @@ class Pairs(Passes):
         self._epoch += 1
         for _ in range(self.n):
             two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
-            rows = padded([self._rows[i] for i in two.flatten().tolist()])
+            rows = padded([self._rows[i] for i in two.flatten().tolist()], at_most=self._at_most)
             inputs = {key: value.unflatten(0, (-1, 2)) for key, value in rows.items()}
             yield inputs, torch.arange(len(two)), torch.ones(len(two))
 
