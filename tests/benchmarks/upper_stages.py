@@ -10,6 +10,7 @@ plan and calls `upper_stages`; to try a setting, on validation alone and on a se
 import json
 import sys
 import time
+from contextlib import nullcontext
 
 import torch
 from sklearn.metrics import roc_auc_score
@@ -39,14 +40,19 @@ def kept_maps(backbone: nn.Module, cells, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def lower_maps(backbone: nn.Module, cells, size: int, ways: int = 8) -> Tensor:
-    """The maps above the frozen stages, float16 (ways, n, c, size / 8, size / 8), for `ways` ways to lay each cell."""
+def lower_maps(backbone: nn.Module, cells, size: int, ways: int = 8, hardware=None) -> Tensor:
+    """The maps above the frozen stages, float16 (ways, n, c, size / 8, size / 8), for `ways` ways to lay each cell.
+
+    In fp32, or in the precision of `hardware`.
+    """
     body, found = backbone.body.eval(), []
     for way in range(ways):
         maps = []
         for pictures, _, _ in tl.data.Batches(cells, size=size, batch_size=32):
             x = backbone.normalise(lay(pictures, way)).expand(-1, 3, -1, -1).to(memory_format=torch.channels_last)
-            maps.append(body.blocks[:FROZEN](body.bn1(body.conv_stem(x))).half().contiguous())
+            with hardware.autocast() if hardware else nullcontext():
+                lower = body.blocks[:FROZEN](body.bn1(body.conv_stem(x)))
+            maps.append(lower.half().contiguous())
         found.append(torch.cat(maps))
     return torch.stack(found)
 

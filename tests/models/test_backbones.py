@@ -274,3 +274,22 @@ def test_padding_a_kernel_is_padding_the_maps(lite0, side, monkeypatch):
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     for name, p in again.named_parameters():
         torch.testing.assert_close(gradients[name], p.grad, atol=1e-5, rtol=1e-3)
+
+
+def test_a_cut_in_place_keeps_its_result_only(lite0):
+    cuts = [module for module in lite0.body.modules() if isinstance(module, torch.nn.ReLU6)]
+    assert {type(cut) for cut in cuts} == {quick_layers.ReLU6} and len(cuts) == 33 and all(cut.inplace for cut in cuts)
+    values = torch.cat([torch.linspace(-2, 9, 200), torch.tensor([0.0, 6.0])]).requires_grad_()
+    expected = torch.nn.ReLU6()(values)
+    (expected * torch.arange(202)).sum().backward()
+    gradient, values.grad, kept = values.grad, None, []
+    before = values * 1
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.data_ptr()) or x, lambda x: x):
+        found = cuts[0](before)
+    (found * torch.arange(202)).sum().backward()
+    assert torch.equal(found, expected) and torch.equal(values.grad, gradient)
+    assert kept == [found.data_ptr()] == [before.data_ptr()]
+    with torch.no_grad():
+        assert torch.equal(cuts[0](values.detach().clone()), expected)
+    one_by_one = torch.func.vmap(torch.func.grad(lambda x: cuts[0](x * 1)))(values.detach())
+    assert torch.equal(one_by_one, ((values > 0) & (values < 6)).float()), "gradients of each picture, as in notebook 14"

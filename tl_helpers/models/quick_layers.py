@@ -1,5 +1,6 @@
 """Layers of torch and timm that compute what they always do, in a way that suits the device."""
 
+import torch
 from timm.layers import Conv2dSame, get_same_padding
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,6 +40,27 @@ class SamePadding(Conv2dSame):
         return F.conv2d(x, kernel, self.bias, self.stride, (tall - tall // 2, wide - wide // 2), groups=self.groups)
 
 
+class _Clip(torch.autograd.Function):
+    """min(max(x, 0), 6) in place; the gradient is told by the result, so nothing else is kept for it."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x.clamp_(0.0, 6.0))
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return torch.ops.aten.hardtanh_backward(gradient, *ctx.saved_tensors, 0.0, 6.0)
+
+
+class ReLU6(nn.ReLU6):
+    """torch's own layer; where that one is in place it first copies its input for the gradient, and this one does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if not self.inplace or torch._C._are_functorch_transforms_active() else _Clip.apply(x)
+
+
 def exchange(body: nn.Module, layers: dict[type, type]) -> nn.Module:
     """Give every layer of a body that is exactly of a type in `layers` the class beside it, in place; returns the body."""
     for module in body.modules():
@@ -46,4 +68,4 @@ def exchange(body: nn.Module, layers: dict[type, type]) -> nn.Module:
     return body
 
 
-SUITED = {nn.AdaptiveAvgPool2d: AdaptiveAvgPool2d, Conv2dSame: SamePadding}
+SUITED = {nn.AdaptiveAvgPool2d: AdaptiveAvgPool2d, Conv2dSame: SamePadding, nn.ReLU6: ReLU6}
