@@ -115,6 +115,26 @@ def test_a_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
     assert len(folders) == len(runs) and all(folder.parent.name == "runs" for folder in folders)
 
 
+def test_results_are_not_written_among_the_pictures(photos, tmp_path, capsys, monkeypatch):
+    """There they would be read as a class of their own by the next training."""
+    monkeypatch.chdir(photos)
+    for command in (["train", ".", "--recipe", "probe", "--size", 32], ["cluster", photos, "--k", 2, "--size", 32]):
+        assert "among the pictures: choose a folder elsewhere with --out" in no(capsys, *command)
+    monkeypatch.chdir(photos / "dark")
+    assert "among the pictures" in no(capsys, "train", "..", "--recipe", "probe", "--size", 32)
+    assert not list(photos.rglob("runs"))
+
+
+@pytest.mark.parametrize(("size", "kept"), [(384, 384), (32, 256)])
+def test_pictures_are_kept_as_large_as_training_wants_them(tmp_path, size, kept):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            Image.new("RGB", (600, 500), (40 * i, 0, 99 * (name == "a"))).save(tmp_path / name / f"{i}.png")
+    given = cli.parser().parse_args(["train", str(tmp_path), "--size", str(size)])
+    assert cli.train._sets(given)[0].images.shape[-2:] == (kept, kept)
+
+
 def test_what_cannot_be_trained_is_told_in_a_sentence(photos, trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "names are emoji-google" in no(capsys, "train", "emojis-from-nowhere")
@@ -431,6 +451,7 @@ def test_options_without_an_effect_are_refused(photos, capsys):
             capsys, "train", photos, "--recipe", "probe", option, value
         )
     assert "is not a set of texts" in no(capsys, "train", photos, "--max-tokens", 20)
+    assert "the columns of reuters-r8 are known" in no(capsys, "train", "reuters-r8", "--text-column", "body")
     assert "not a share between 0 and 1" in no(capsys, "train", photos, "--ema", 2)
     given = ("--lr", 0.1, "--weight-decay", 0, "--augment", "none")
     assert "are all given" in no(capsys, "train", photos, "--search", 2, *given)

@@ -175,13 +175,13 @@ def test_what_is_asked_wrongly_is_told(pictures, tmp_path, capsys):
     assert "--out" in no(capsys, pictures, "--k", 99, "--size", 32, *nowhere)
 
 
-def test_another_seed_has_another_folder(pictures, tmp_path, monkeypatch, capsys):
+def test_other_settings_have_another_folder(pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "99" in no(capsys, pictures, "--k", 99, "--size", 32)
     assert not (tmp_path / "runs").exists()  # what was refused leaves nothing
-    for seed in (0, 1):
-        assert cli.main([*cluster(pictures, "--k", 2), "--seed", str(seed)]) == 0
-    assert len(list(tmp_path.glob("runs/*/index.html"))) == 2
+    for other in (["--seed", "1"], ["--size", "48"], ["--seed", "0"]):
+        assert cli.main([*cluster(pictures, "--k", 2), *other]) == 0
+    assert len(list(tmp_path.glob("runs/*/index.html"))) == 3
 
 
 def test_folders_with_a_note_beside_them_are_a_set_and_repeated_lines_count_once(pictures, tmp_path, capsys):

@@ -8,7 +8,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _PUBLIC = {
     "CourseError": "errors",
-    "Backbone": "models.backbones",
     "attach_head": "models.heads",
     "check": "lessons.checks",
     "evaluate": "recipes.evaluate",

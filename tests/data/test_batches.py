@@ -114,6 +114,11 @@ def test_numbers_out_of_range_are_told(digits, wrong):
         Batches(digits, **wrong)
 
 
+def test_the_name_of_an_augmentation_is_not_a_transform(digits):
+    with pytest.raises(CourseError, match=r"not a name: augment=augmentation\('flip', 8\)"):
+        Batches(digits, size=8, augment="flip")
+
+
 def test_an_empty_set_is_told(digits):
     with pytest.raises(CourseError, match="empty"):
         Batches(digits.subset([]))

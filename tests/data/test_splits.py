@@ -20,6 +20,11 @@ def test_every_item_stands_in_one_part(seed):
     assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts(split))
 
 
+def test_classes_may_have_names_or_any_numbers():
+    for names in (np.array(["cat", "dog", "owl"]), np.array([-3, 5, 800])):
+        assert make_split(names[LABELS]).hash == make_split(LABELS).hash
+
+
 def test_shares_hold_for_each_class():
     split = make_split(LABELS)
     assert np.bincount(LABELS[split.test]).tolist() == [25, 15, 10]

@@ -140,6 +140,9 @@ def test_a_folder_with_its_own_test_file(tmp_path):
     a_file(tmp_path / "test.csv", ["gold rose,metal", "rain fell,rice"])
     with pytest.raises(CourseError, match="rice occurs in val or test, but in no training row"):
         load(tmp_path)
+    a_file(tmp_path / "test.csv", ["gold rose,metal", "rain fell,grain"])
+    a_file(tmp_path / "validation.csv", ["gold fell,metal", "rain rose,grain", "rain stayed,grain"])
+    assert load(tmp_path).val.texts == ("gold fell", "rain rose", "rain stayed")
 
 
 def test_equal_documents_are_told_and_stay_together(tmp_path):
@@ -198,6 +201,9 @@ def test_what_cannot_be_a_text_set_is_told_in_a_sentence(tmp_path):
     (tmp_path / "deep.jsonl").write_text('{"text": ["a"], "label": "x"}\n')
     with pytest.raises(CourseError, match="line 1 has list where a text is expected"):
         load(tmp_path / "deep.jsonl")
+    (tmp_path / "nested.jsonl").write_text("[" * 100_000)
+    with pytest.raises(CourseError, match="line 1 is not a JSON object"):
+        load(tmp_path / "nested.jsonl")
     (tmp_path / "half.jsonl").write_text('{"text": "half an emoji \\ud83d", "label": "x"}\n')
     with pytest.raises(CourseError, match="line 1 is not UTF-8"):
         load(tmp_path / "half.jsonl")

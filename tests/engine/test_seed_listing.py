@@ -86,6 +86,9 @@ def loaders(n=12, classes=3, batch_size=5):
     return {part: DataLoader(data, batch_size=batch_size, shuffle=part == "train") for part in ("train", "val")}
 
 
+SIX, SIZES = TensorDataset(torch.randn(6, 4), torch.zeros(6).long()), {"train": 12, "val": 6}
+
+
 def test_a_share_in_the_unit_interval_with_a_ragged_last_batch():
     torch.manual_seed(0)
     data = loaders()
@@ -112,6 +115,7 @@ def test_a_short_batch_counts_for_what_it_is():
         ({"dataloaders": {"train": None}}, "dataloaders needs the parts 'train' and 'val', found .'train'"),
         ({"dataset_sizes": {"train": 12}}, "dataset_sizes needs the parts"),
         ({"dataloaders": dict.fromkeys(("train", "val"), DataLoader([]))}, "the part 'train' yields no sample"),
+        ({"dataloaders": loaders() | {"val": DataLoader(SIX, 8, drop_last=True)}, "dataset_sizes": SIZES}, "drop_last"),
         ({"classes": ["cat"]}, "nothing to tell apart"),
         ({"model": nn.Linear(4, 7)}, "7 outputs for 3 classes"),
         ({"model": nn.Linear(4, 2)}, "2 outputs for 3 classes: replace the model's last layer"),

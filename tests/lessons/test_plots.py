@@ -37,7 +37,7 @@ RUNS = [
     for seed in range(3)
 ]
 
-SEARCH = Search("epochs", [Trial(0, {}, [1, 2], [0.5, 0.6], seconds=1.0), Trial(1, {}, [1], [0.4], True, 1.0)])
+SEARCH = Search("epochs", [Trial({}, [1, 2], [0.5, 0.6], seconds=1.0), Trial({}, [1], [0.4], True, 1.0)])
 QUESTION = Question(0, (("The", "king", "slept", "."),) * 20, ("A", BLANK, "woke", "."), "king", ("king", "queen"))
 
 
@@ -376,3 +376,13 @@ def test_a_reader_is_shaded_by_its_largest_share_and_says_how_large_that_is():
     depth = sorted(sum(box.get_facecolor()[:3]) for box in boxes)
     assert len(depth) == 3 and depth[1] - depth[0] > 0.3 and depth[2] - depth[1] > 0.15
     assert "darkest word: 0.12 of the attention" in texts()
+
+
+def test_maps_name_a_class_that_the_first_panel_lacks(monkeypatch):
+    from tl_helpers.lessons.plots import clusters
+
+    seen = []
+    monkeypatch.setattr("matplotlib.figure.Figure.legend", lambda self, dots, names, **how: seen.append(list(names)))
+    two = {"left": [0, 1], "right": [2, 1, 0]}
+    clusters.maps({k: {"xy": torch.rand(len(v), 2), "labels": v} for k, v in two.items()}, names=("x", "y", "z"))
+    assert sorted(seen[0]) == ["x", "y", "z"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_helpers.cli.texts import add_columns
-from tl_helpers.cli.train import place, told, whole_number
+from tl_helpers.cli.train import place, runs, told, whole_number
 from tl_helpers.errors import CourseError, count
 from tl_helpers.sources import writable
 
@@ -63,8 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     method = "minibatch" if arguments.method == "kmeans" and len(points) > 100_000 else arguments.method
     found = fit(points, k, method, seed=arguments.seed, device=hardware.device)
     metrics = evaluate(found, items.labels) if len(items.classes) > 1 else {}
-    name = f"cluster-{Path(arguments.data).resolve().name}-{arguments.method}-{arguments.k}-seed{arguments.seed}"
-    folder = writable(arguments.out or Path("runs", name))
+    what = [Path(arguments.data).resolve().name, arguments.method, arguments.k, arguments.criterion, arguments.map]
+    columns = [arguments.text_column, arguments.label_column]
+    what += [arguments.backbone, f"{arguments.size}px"] if hasattr(items, "images") else columns
+    folder = writable(arguments.out or runs(arguments.data, ["cluster", *filter(None, what), f"seed{arguments.seed}"]))
     write_atomically(folder / "assignments.csv", _table(items, found))
     write_atomically(folder / "index.html", _page(items, found, metrics, choice, arguments))
     answer = {"k": found.k, "method": found.method, "sizes": found.sizes.tolist(), "metrics": metrics}

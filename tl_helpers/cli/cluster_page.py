@@ -5,7 +5,7 @@ import html
 import io
 from collections.abc import Sequence
 
-import numpy as np
+from matplotlib.figure import Figure
 
 STYLE = """pre{white-space:pre-wrap}body{font:16px/1.5 sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
 table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
@@ -67,21 +67,13 @@ def _quotes(numbers: list[int], items) -> str:
 
 def _curve(choice) -> str:
     """The criterion against k: the mean over the draws, and a bar of one standard deviation."""
-    means = choice.values.mean(0)
-    spread = choice.values.std(0, ddof=1) if len(choice.values) > 1 else 0 * means
-    low, high = float((means - spread).min()), float((means + spread).max())
-    x = np.interp(choice.ks, (choice.ks[0], max(choice.ks[-1], choice.ks[0] + 1)), (40, 560))
-
-    def y(value):
-        return 170 - 150 * (value - low) / max(high - low, 1e-9)
-
-    line = " ".join(f"{a:.1f},{y(b):.1f}" for a, b in zip(x, means, strict=True))
-    marks = "".join(
-        f'<path d="M{a:.1f} {y(m - s):.1f}V{y(m + s):.1f}" stroke="#0072B2"/><circle cx="{a:.1f}" cy="{y(m):.1f}" r="4" '
-        f'fill="{"#D55E00" if k == choice.k else "#0072B2"}"/><text x="{a:.1f}" y="190" text-anchor="middle">{k}</text>'
-        for k, a, m, s in zip(choice.ks, x, means, spread, strict=True)
-    )
-    return (
-        f'<svg viewBox="0 0 600 200" width="600" role="img" aria-label="{choice.criterion} against k" font-size="13">'
-        f'<polyline points="{line}" fill="none" stroke="#0072B2" stroke-width="2"/>{marks}</svg>'
-    )
+    means, raw = choice.values.mean(0), io.BytesIO()
+    spread = choice.values.std(0, ddof=1) if len(choice.values) > 1 else None
+    figure = Figure(figsize=(6, 2.4), layout="constrained")
+    axes = figure.subplots()
+    axes.errorbar(choice.ks, means, spread, color="#0072B2", marker="o", capsize=3)
+    axes.plot(choice.k, means[choice.ks.index(choice.k)], "o", color="#D55E00", zorder=3)
+    axes.set(xlabel="k", ylabel=choice.criterion, xticks=choice.ks)
+    figure.savefig(raw, dpi=150)
+    data = base64.b64encode(raw.getvalue()).decode()
+    return f'<img width="600" alt="{choice.criterion} against k" src="data:image/png;base64,{data}">'

@@ -110,13 +110,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_what_has_no_effect(arguments: argparse.Namespace, reads: bool) -> None:
     """CourseError for options that this training would ignore."""
+    from tl_helpers.data import TEXTS
+
     why = {}
     if arguments.recipe == "probe":  # a logistic regression on features that are computed once
         options = ("epochs", "lr", "ema", "weight_decay", "augment", "search")
         why |= dict.fromkeys(options, "a probe has no epochs: its head is a logistic regression on stored features")
     if not reads:
         why |= dict.fromkeys(("max_tokens", "text_column", "label_column"), f"{arguments.data} is not a set of texts")
-    elif arguments.search and arguments.lr and arguments.weight_decay is not None:
+    elif arguments.data in TEXTS:
+        why |= dict.fromkeys(("text_column", "label_column"), f"the columns of {arguments.data} are known")
+    if reads and arguments.search and arguments.lr and arguments.weight_decay is not None:
         why["search"] = "rate and weight decay are given, and texts have no augmentation"
     if arguments.search and all(vars(arguments)[name] is not None for name in SEARCHED):
         why["search"] = "rate, weight decay and augmentation are all given"
@@ -127,11 +131,15 @@ def _refuse_what_has_no_effect(arguments: argparse.Namespace, reads: bool) -> No
 
 def _sets(arguments: argparse.Namespace):
     """The set, and the target with the same classes, or None."""
-    from tl_helpers.data import load
+    from tl_helpers.data import OFFLINE, is_text, load
+    from tl_helpers.data.folders import DEFAULT_SIZE
+
+    def read(name: str):
+        large = not is_text(name) and name not in OFFLINE and (arguments.size or 0) > DEFAULT_SIZE
+        return load(name, image_size=arguments.size if large else None, **reading)  # else pictures would be blown up
 
     reading = {key: vars(arguments)[key] for key in ("split_seed", "skip_bad", "text_column", "label_column")}
-    data = load(arguments.data, **reading)
-    target = load(arguments.target, **reading) if arguments.target else None
+    data, target = read(arguments.data), arguments.target and read(arguments.target)
     if arguments.backbone in texts.ENCODERS and hasattr(data, "images"):
         raise CourseError(
             f"{arguments.backbone} reads texts, but {data.name} is a set of pictures: leave --backbone out."
@@ -213,7 +221,16 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
         if (value := getattr(arguments, name)) is not None
     ]
     numbers = f"{size}{'' if probes else f'-{epochs}epochs'}-seed{arguments.seed}-split{arguments.split_seed}"
-    return writable(arguments.out or Path("runs", "-".join(map(str, [*what, numbers])).replace("/", "-")))
+    return writable(arguments.out or runs(arguments.data, [*what, numbers]))
+
+
+def runs(data: str, what: list) -> Path:
+    """The default folder of results; CourseError if it would lie among the pictures, to be taken for a class next time."""
+    if Path.cwd().is_relative_to(Path(data).expanduser().resolve()):
+        raise CourseError(
+            f"Results would be written into {Path.cwd()}, among the pictures: choose a folder elsewhere with --out."
+        )
+    return Path("runs", "-".join(map(str, what)).replace("/", "-"))
 
 
 def _peak_memory() -> int:

@@ -55,6 +55,8 @@ class Batches(Passes):
         pin_memory: bool = False,
         drop_last: bool = False,
     ) -> None:
+        if isinstance(augment, str):
+            raise CourseError(f"Batches take a transform, not a name: augment=augmentation({augment!r}, {size}).")
         if batch_size < 1 or size < 1 or workers < 0 or seed < 0:
             raise CourseError(
                 f"batch_size and size have to be at least 1, workers and seed at least 0; found batch_size={batch_size}, "

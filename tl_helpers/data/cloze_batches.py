@@ -41,21 +41,19 @@ def words_encoder(train: ClozeSet, size: int = 4000) -> tuple[Encoder, int]:
     return encode, len(number) + 2
 
 
-def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: int = 96) -> Encoder:
+def pieces_encoder(tokenizer: Tokenizer) -> Encoder:
     """An encoder to BERT's word pieces: the context in chunks of whole sentences, each next to the query.
 
-    It returns {"input_ids", "candidate", "distance": int64 (c, t), "blank": int64 ()}: c chunks of at most `max_pieces`,
+    It returns {"input_ids", "candidate", "distance": int64 (c, t), "blank": int64 ()}: c chunks of at most 256 pieces,
     `[CLS] query with [MASK] [SEP] chunk [SEP]`. A candidate is marked at its first piece. Of a query that is too long, the
     pieces around the blank are kept; of a sentence longer than a chunk, its beginning.
     """
     pieces, (cls, sep, mask) = _word_pieces(tokenizer)
-    if max_pieces < longest_query + 8:
-        raise CourseError(f"{max_pieces} pieces leave no room for a chunk next to a query of up to {longest_query}.")
 
     def encode(question: Question) -> dict[str, Tensor]:
-        query = [cls, *_query(question, pieces, mask, longest_query), sep]
+        query = [cls, *_query(question, pieces, mask, 96), sep]
         own = {word: k for k, word in enumerate(question.candidates, 1)}
-        chunks, room = [], max_pieces - len(query) - 1
+        chunks, room = [], 256 - len(query) - 1
         for s, sentence in enumerate(question.context):
             rows = [
                 (piece, own.get(word.lower(), 0) if first else 0, len(question.context) - s)
@@ -73,7 +71,7 @@ def pieces_encoder(tokenizer: Tokenizer, max_pieces: int = 256, longest_query: i
     return encode
 
 
-def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: int = 96) -> Encoder:
+def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128) -> Encoder:
     """An encoder to BERT's word pieces for a `WordGuesser`: the query, its blank a [MASK], and the text before it.
 
     It returns {"input_ids": int64 (t,), "offered": int64 (10,)}: `[CLS] end of the context, query with [MASK] [SEP]`, at
@@ -82,7 +80,7 @@ def guess_encoder(tokenizer: Tokenizer, max_pieces: int = 128, longest_query: in
     pieces, (cls, sep, mask) = _word_pieces(tokenizer)
 
     def encode(question: Question) -> dict[str, Tensor]:
-        query = _query(question, pieces, mask, min(longest_query, max_pieces - 3))
+        query = _query(question, pieces, mask, min(96, max_pieces - 3))
         context = [piece for sentence in question.context for word in sentence for piece in pieces(word)]
         row = [cls, *context[max(0, len(context) + len(query) + 2 - max_pieces) :], *query, sep]
         offered = [pieces(word)[0] for word in question.candidates]

@@ -179,7 +179,7 @@ def _json_records(content: str, path: Path) -> Iterator[tuple[int, dict]]:
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("not an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CourseError(
                 f'{path.name}, line {number} is not a JSON object ({error}): expected {{"text": …, "label": …}}.'
             ) from error

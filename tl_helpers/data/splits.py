@@ -42,6 +42,7 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     labels = np.asarray(labels)
     groups = None if groups is None else np.asarray(groups)
     _check(labels, test, val)
+    labels = np.unique(labels, return_inverse=True)[1]  # names, or numbers with gaps, will do as well
     if seed < 0 or (groups is not None and groups.shape != labels.shape):
         n_groups = "no" if groups is None else len(groups)
         raise CourseError(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tl_helpers.data.folders import holds_classes
+from tl_helpers.data.folders import ALIASES, holds_classes
 from tl_helpers.data.labelled import Labelled
 from tl_helpers.data.rows import ENDINGS, Row, read_rows
 from tl_helpers.data.splits import Split, cut
@@ -116,8 +116,10 @@ def is_text(name_or_path: str | Path) -> bool:
 
 
 def text_file(folder: Path, part: str) -> Path | None:
-    """`folder/part.csv`, .tsv or .jsonl, the first that exists."""
-    return next((folder / f"{part}{end}" for end in ENDINGS if os.path.isfile(folder / f"{part}{end}")), None)
+    """`folder/part.csv`, .tsv or .jsonl, the first that exists; valid and validation mean val, as for pictures."""
+    names = [part, *(name for name, meant in ALIASES.items() if meant == part)]
+    files = [folder / f"{name}{end}" for name in names for end in ENDINGS]
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def near_duplicates(of: TextSet, known: TextSet, words: int = 20) -> Tensor:

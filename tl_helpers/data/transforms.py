@@ -25,29 +25,23 @@ def augmentation(name: str, size: int, strength: float = 0.5, background: int = 
     the side, cut off at its sigma), erase (a grey box of up to half the area), rand (RandAugment's two changes; Cubuk et al., 2020).
     What turn, rand and trivial uncover is filled with `background`, 0 black to 255 white. Geometry comes first, so that colours are jittered on the small picture.
     """
-    mirror = v2.RandomHorizontalFlip()
-    if name == "none":
-        return v2.Compose(_to_square(size))
-    if name in SINGLE and 0 <= strength <= 1:
-        return v2.Compose(_single(name, size, strength, background))
-    if name == "flip-crop":
-        return v2.Compose([_part(size, 0.6), mirror])
-    if name == "colour":
-        jitter = v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)
-        return v2.Compose([_part(size, 0.6), mirror, jitter, v2.RandomGrayscale(0.1)])
-    if name == "trivial":
-        return v2.Compose([_part(size, 0.6), mirror, v2.TrivialAugmentWide(fill=background)])
-    if name == "shift":
-        move = v2.RandomAffine(degrees=10, translate=(0.08, 0.08), interpolation=v2.InterpolationMode.BILINEAR)
-        return v2.Compose([*_to_square(size), move])
-    if name == "cells":
-        quarters = v2.RandomChoice([v2.Identity(), *(v2.RandomRotation((angle, angle)) for angle in (90, 180, 270))])
-        jitter = v2.ColorJitter(brightness=0.1, contrast=0.1)
-        return v2.Compose([_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, jitter])
-    if name in SINGLE:
+    square, part, mirror = _to_square(size), _part(size, 0.6), v2.RandomHorizontalFlip()
+    move = v2.RandomAffine(degrees=10, translate=(0.08, 0.08), interpolation=v2.InterpolationMode.BILINEAR)
+    quarters = v2.RandomChoice([v2.Identity(), *(v2.RandomRotation((angle, angle)) for angle in (90, 180, 270))])
+    made = {
+        "none": square,
+        "flip-crop": [part, mirror],
+        "colour": [part, mirror, v2.ColorJitter(0.3, 0.3, 0.3), v2.RandomGrayscale(0.1)],
+        "trivial": [part, mirror, v2.TrivialAugmentWide(fill=background)],
+        "shift": [*square, move],
+        "cells": [_part(size, 0.8), mirror, v2.RandomVerticalFlip(), quarters, v2.ColorJitter(0.1, 0.1)],
+    }
+    if name in SINGLE and not 0 <= strength <= 1:
         raise CourseError(f"There is no {name!r} of strength {strength}: a strength lies in 0..1.")
-    more = "in training also mixup, cutmix, or one of each, as in trivial+mixup"
-    raise CourseError(f"There is no augmentation {name!r}. There are: {', '.join(AUGMENTATIONS)}; {more}.")
+    if name not in AUGMENTATIONS:
+        more = "in training also mixup, cutmix, or one of each, as in trivial+mixup"
+        raise CourseError(f"There is no augmentation {name!r}. There are: {', '.join(AUGMENTATIONS)}; {more}.")
+    return v2.Compose(_single(name, size, strength, background) if name in SINGLE else made[name])
 
 
 def views(name: str, size: int) -> list[v2.Transform]:

@@ -72,8 +72,8 @@ def _samples(loader) -> int | None:
 def _check_head(model: nn.Module, batches, classes: Sequence[str], hardware: Hardware) -> None:
     """Ask the model itself how many logits it gives: its last linear layer need not be its head."""
     with own_chance(0), order_kept(batches):
-        batch = next(iter(batches))
-    logits, labels, _ = predict(model, [batch], hardware)
+        first = [batch for _, batch in zip(range(1), batches, strict=False)]
+    logits, labels, _ = predict(model, first, hardware)
     outputs = logits.shape[-1]
     if logits.ndim == 2 and outputs != len(classes):
         raise CourseError(

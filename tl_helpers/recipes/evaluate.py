@@ -62,8 +62,8 @@ def evaluate(
 
     Args:
         size, max_tokens: pixels a side for pictures, tokens for texts; by default what the model was trained at.
-        tta: a name from `data.VIEWS`, or a transform such as `data.augmentation` gives, or several. Probabilities are
-            averaged over the views, as in Krizhevsky et al. (2012).
+        tta: a name from `data.VIEWS`, or a transform such as `data.augmentation` gives, or several transforms. Probabilities
+            are averaged over the views, as in Krizhevsky et al. (2012).
 
     Raises:
         CourseError: the set has labels for which the head has no output, or classes other than those the model learnt.
@@ -92,17 +92,8 @@ def evaluate(
             f"The head has {logits.shape[1]} outputs, but {images.name} has {len(images.classes)} classes: "
             f"{', '.join(images.classes)}. Evaluate on a set with the classes it was trained on."
         )
-    figures = {name: value for name, value in measure(logits, labels).items() if name != "loss"}
-    return Report(
-        **figures,
-        n=len(labels),
-        labels=labels,
-        predictions=logits.argmax(1),
-        probabilities=logits.softmax(1),
-        losses=F.cross_entropy(logits, labels, reduction="none"),
-        confusion=confusion_matrix(labels, logits.argmax(1), labels=range(len(images.classes))),
-        classes=images.classes,
-        images=images,
-        model=model,
-        size=size,
-    )
+    found = {name: value for name, value in measure(logits, labels).items() if name != "loss"}
+    found |= {"labels": labels, "predictions": logits.argmax(1), "probabilities": logits.softmax(1), "n": len(labels)}
+    found["losses"] = F.cross_entropy(logits, labels, reduction="none")
+    found["confusion"] = confusion_matrix(labels, logits.argmax(1), labels=range(len(images.classes)))
+    return Report(**found, classes=images.classes, images=images, model=model, size=size)

@@ -42,7 +42,6 @@ PRUNERS = {
 class Trial:
     """One combination: its validation score (`curve`) after spending each amount in `at` (epochs, or rows learnt from)."""
 
-    number: int
     settings: dict
     at: list[int] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
@@ -120,7 +119,7 @@ def search_features(
         searcher.fit(rows.numpy(), images.labels.numpy(), groups=groups)
     table, trials = searcher.cv_results_, {}  # a row per combination and round
     for k, settings in enumerate(table["params"]):
-        trial = trials.setdefault(str(settings), Trial(len(trials), settings, seconds=0.0))
+        trial = trials.setdefault(str(settings), Trial(settings, seconds=0.0))
         trial.at.append(int(table["n_resources"][k]) if halving else len(rows))
         trial.curve.append(float(table["mean_test_score"][k]))
         trial.seconds += folds * float(table["mean_fit_time"][k] + table["mean_score_time"][k])
@@ -172,7 +171,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[pruner](epochs), study_name="search")
     for number, settings in enumerate(plan):
-        trial, asked = Trial(number, settings), study.ask()
+        trial, asked = Trial(settings), study.ask()
         found.trials.append(trial)
         judge = partial(_judge, trial, asked, epochs, partial(watch, found))
         options = {"epochs": epochs, "seed": seed, **fixed, **settings, "each_epoch": judge}

@@ -248,19 +248,11 @@ def _all_layers(model, parts, settings, find, augment, hardware, folder, result,
         settings = replace(settings, lr=rate)
         result.made["settings"] = asdict(settings)
     _learns(model, result, began)
-    fitted = fit(
-        model,
-        train,
-        val,
-        settings,
-        hardware=hardware,
-        seed=seed,
-        groups=parameter_groups(model, settings.lr, rate_decay),
-        checkpoint=kept,
-        phase=result.recipe if result.recipe == "scratch" else "fine-tune",
-        start=began["from"] + (", rate found" if find else "") if kept else None,
-        each_epoch=each_epoch,
-    )
+    start = began["from"] + (", rate found" if find else "") if kept else None
+    phase = result.recipe if result.recipe == "scratch" else "fine-tune"
+    how = {"hardware": hardware, "seed": seed, "groups": parameter_groups(model, settings.lr, rate_decay)}
+    how |= {"checkpoint": kept, "phase": phase, "start": start, "each_epoch": each_epoch}
+    fitted = fit(model, train, val, settings, **how)
     if model.backbone.source == "random" and fitted.history:
         model.backbone.source = f"trained from scratch on {result.made['data']}"
     result.history += fitted.history

@@ -32,8 +32,8 @@ def nearest_centre(answer: Any) -> str:
     hits = int((found == right).sum())
     compare(found, right, mistakes, f"{hits} of 50 points get their nearest centre. Is every term where it belongs?")
     return (
-        "With `points @ centres.T` this is one matrix product for all distances, without a loop or `cdist`: "
-        "that is why K-means is fast."
+        "With `points @ centres.T` all distances are one matrix product: that is why K-means is fast. "
+        "(`cdist` or a loop finds the same centres.)"
     )
 
 

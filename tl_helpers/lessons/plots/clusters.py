@@ -41,8 +41,8 @@ def maps(
         axes.set(xticks=[], yticks=[])
         axes.set_title(name, fontsize=14)
     if names:
-        handles, said = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, said, loc="outside lower center", ncols=4, fontsize=12, markerscale=2.5)
+        dots = {name: dot for axes in grid.flat for dot, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend(dots.values(), dots.keys(), loc="outside lower center", ncols=4, fontsize=12, markerscale=2.5)
     figure.suptitle(title, fontsize=16)
     footnote(figure, note)
     return figure

@@ -26,7 +26,7 @@ def draw_trials(found, title: str = "") -> Figure:
         axes.set_xscale("log")
         axes.minorticks_off()
     axes.set_xticks(steps, [str(step) for step in steps])
-    axes.set(xlabel={"rows": "training rows", "epochs": "epoch"}[found.unit], ylabel="validation accuracy")
+    axes.set(xlabel={"rows": "rows given to the trial", "epochs": "epoch"}[found.unit], ylabel="validation accuracy")
     axes.set_title(title or f"{len(found.trials)} trials, {found.spent} {found.unit} spent", loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
