@@ -292,4 +292,6 @@ def test_a_cut_in_place_keeps_its_result_only(lite0):
     with torch.no_grad():
         assert torch.equal(cuts[0](values.detach().clone()), expected)
     one_by_one = torch.func.vmap(torch.func.grad(lambda x: cuts[0](x * 1)))(values.detach())
-    assert torch.equal(one_by_one, ((values > 0) & (values < 6)).float()), "gradients of each picture, as in notebook 14"
+    assert torch.equal(one_by_one, ((values > 0) & (values < 6)).float()), (
+        "gradients of each picture, as in notebook 14"
+    )
