@@ -93,7 +93,10 @@ def paired_difference(answer: Any) -> str:
     unpaired = ((a.var() + b.var()) / 5).sqrt()
     mistakes = [
         (difference.std(), "that is the spread of one split. The mean over n splits is steadier: divide by √n."),
-        (difference.std(correction=0), "that is the spread of one split, and you divided by n where n - 1 is fair."),
+        (
+            difference.std(correction=0),  # two standard errors are the same number where n is 5
+            "that is two standard errors, where one is asked for; or the spread of one split, divided by n where n - 1 is fair.",
+        ),
         (
             difference.std(correction=0) / root,
             "nearly: with few splits the spread should divide by n - 1 (as `.std()` does).",

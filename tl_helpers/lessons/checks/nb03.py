@@ -53,6 +53,7 @@ def share_kept(answer: Any) -> str:
         (10, 20, 2, 5, 6, 15): "a box of 4 by 10 pixels inside a picture of 10 by 20",
         (10, 20, -3, 5, 4, 15): "a box that reaches over the top edge",
         (10, 20, 6, 15, 14, 30): "a box that reaches over the lower right corner",
+        (10, 20, -3, -2, 14, 30): "a box larger than the picture",
         (10, 20, 3, 3, 3, 9): "a box with no rows",
         (10, 20, 12, 0, 15, 5): "a box that lies below the picture",
         (10, 20, 2, 22, 6, 28): "a box that lies to the right of the picture",

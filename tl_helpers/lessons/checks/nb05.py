@@ -27,6 +27,11 @@ def labels_needed(answer: Any) -> str:
     ]
     compare(found, 5, mistakes, f"for a goal of 0.85 five labels are enough; yours is {found:g}.")
     exact = number_from(ask(answer, dict(curve), 0.875, none_means=none_means.format(0.875)))
+    need(
+        exact != 20 or number_from(ask(answer, dict(curve), 0.87)) != 20,
+        "you ask from where on the goal is **always** reached. That 10 labels fall below it again does not matter: "
+        "the smallest number that reaches it is wanted.",
+    )
     need(exact == 5, f"an accuracy of 0.875 reaches a goal of exactly 0.875: use `>=`. Yours is {exact:g}, not 5.")
     try:
         never = answer(dict(curve), 0.99)
@@ -44,6 +49,7 @@ def _stages(seed: int) -> nn.Sequential:
     net = nn.Sequential(*(nn.Sequential(nn.Conv2d(a, b, 3), nn.BatchNorm2d(b)) for a, b in itertools.pairwise(widths)))
     for stage in net:
         stage[1].running_mean.normal_()
+        stage[1].running_var.uniform_(0.5, 2)
     return net
 
 
@@ -60,10 +66,9 @@ def copy_first(answer: Any) -> str:
     need(found is target, "return `target` itself: the network whose first stages have changed.")
     need(len(target) == 3, f"`target` has {len(target)} stages now; it had 3.")
     need(_alike(source, old), "`source` has changed. Copy from it; don't touch it.")
-    shared = {id(p) for p in source.parameters()} & {id(p) for p in target.parameters()}
-    storage = {p.data_ptr() for p in source.parameters()} & {p.data_ptr() for p in target.parameters()}
+    ours, theirs = ({p.data_ptr() for p in net.state_dict().values()} for net in (source, target))
     need(
-        not shared and not storage,
+        not ours & theirs,
         "the two networks now share their tensors: train one, and the other moves. Copy the values.",
     )
     same = [_alike(a, b) for a, b in zip(target, old, strict=True)]
@@ -112,7 +117,11 @@ def partners_found(answer: Any) -> str:
 
     right = share(a, b)
     mistakes = [
-        (share(a, b, itself=True), "every view is most similar to **itself**. Take the diagonal out first."),
+        (
+            share(a, b, itself=True),
+            "no view finds its partner. Each is most similar to **itself**: take the diagonal out first. "
+            "If it is out, look at who is whose partner: row i's is i + n.",
+        ),
         (share(a, b, lambda z: z), "long vectors win here. The cosine is wanted: scale every row to length 1."),
         (48 * right, "that is a count. Divide by all 2n views."),
         (2 * right, "you divide by n, but all 2n views look for a partner."),

@@ -158,6 +158,12 @@ def calibration_error(answer: Any) -> str:
         (cross_entropy(probabilities.log(), labels), "that is the cross-entropy."),
     ]
     compare(found, value, mistakes, f"the error is {value:.4f} here with ten bins; yours is {found:.4g}.", 1e-3)
+    last = number_from(ask(answer, torch.tensor([[1.0, 0.0], [0.95, 0.05]]), torch.tensor([1, 0]), 10))
+    need(
+        not close(last, 0.525),
+        "a confidence of exactly 1 has a bin of its own here; it belongs in the last of the `bins`.",
+    )
+    need(close(last, 0.475), f"for answers 1.00 sure (wrong) and 0.95 sure (right) it is 0.475; yours is {last:.4g}.")
     again = number_from(ask(answer, probabilities.clone(), labels.clone(), 4))
     need(close(again, error(sure, right, 4), 1e-3), "with four bins the error should be different. Is `bins` used?")
     return (
@@ -173,8 +179,9 @@ def calibration_error(answer: Any) -> str:
 def temperature(answer: Any) -> str:
     """`answer`: temperature(logits (n, k), labels (n,)) -> the t for which logits / t have the smallest cross-entropy."""
     draw = torch.Generator().manual_seed(11)
-    logits = torch.randn(600, 4, generator=draw)
+    logits = 2.5 * torch.randn(600, 4, generator=draw)
     labels = torch.multinomial(logits.softmax(1), 1, generator=draw)[:, 0]
+    labels[:60] = torch.randint(0, 4, (60,), generator=draw)  # else every reasonable score chooses the same temperature
     logits = 2.5 * logits
     steps = torch.linspace(0.2, 6, 2901)
     losses = torch.stack([cross_entropy(logits / t, labels) for t in steps])

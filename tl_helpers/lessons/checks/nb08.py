@@ -85,7 +85,7 @@ def halving(answer: Any) -> str:
     asked: list[tuple[int, int]] = []
 
     def score(candidate: int, rows: int) -> float:
-        asked.append((candidate, int(rows)))
+        asked.append((int(candidate), int(rows)))
         return -abs(candidate - 5) + (candidate % 3) / rows  # on few rows, a little misleading
 
     found = parts_from(ask(answer, list(range(9)), score, 20), 2, "two results are expected: `return winner, spent`.")

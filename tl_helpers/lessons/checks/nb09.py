@@ -37,8 +37,8 @@ def inverse_document_frequency(answer: Any) -> str:
 @exercise("09.2", start="A word's share in the logit is its value times its weight: `row * weights`. Then `.topk(k)`.")
 def evidence(answer: Any) -> str:
     """`answer`: evidence(row (words,), weights (words,), k) -> positions of the k words strongest for the class."""
-    row = torch.tensor([0.0, 0.5, 0.1, 0.4, 0.0, 0.3, 0.18])
-    weights = torch.tensor([9.0, 0.2, 3.0, 1.0, -8.0, -4.0, 2.0])
+    row = torch.tensor([0.0, 0.5, 0.1, 0.2, 0.0, 0.3, 0.36])
+    weights = torch.tensor([9.0, 0.2, 3.0, 2.0, -8.0, -4.0, 1.0])
     found = ask(answer, row.clone(), weights.clone(), 3)
     need(
         not isinstance(found, torch.return_types.topk),
@@ -67,6 +67,8 @@ def evidence(answer: Any) -> str:
     ]
     for wrong, hint in hints:
         need(sorted(found) != sorted(wrong.tolist()), hint)
+    present = ((row > 0) * weights).topk(3).indices.tolist()
+    need(found != present, "you rank the document's words by weight alone. Multiply by the value: `row * weights`.")
     need(sorted(found) == sorted(right), f"for the test document the answer is {right}; yours is {found}.")
     need(found == right, f"the right words in the wrong order; the strongest comes first: {right}.")
     two = ask(answer, row.clone(), weights.clone(), 2)

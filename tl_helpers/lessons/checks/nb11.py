@@ -86,7 +86,7 @@ def _as_list(value: Any) -> Any:
 def attention_sum(answer: Any) -> str:
     """`answer`: f(scores (n,), candidate int (n,) 1..k, 0 = padding, k) -> probabilities (k,)."""
     draw = torch.Generator().manual_seed(3)
-    scores, candidate = torch.randn(12, generator=draw), torch.tensor([1, 2, 1, 3, 3, 3, 2, 5, 1, 0, 0, 0])
+    scores, candidate = torch.randn(12, generator=draw), torch.tensor([1, 2, 1, 3, 3, 3, 2, 4, 1, 0, 0, 0])
     scores[9:] = 2.0
     found = tensor_from(ask(answer, scores.clone(), candidate.clone(), 5), (5,))
     own = torch.stack([candidate == k for k in range(1, 6)]).double()
@@ -119,7 +119,7 @@ def attention_sum(answer: Any) -> str:
         mistakes,
         f"the five probabilities sum to one and begin with {right[0]:.4f}; yours begin with {found[0]:.4g}.",
     )
-    return "Candidate 4 appears nowhere and gets nothing. In our questions every candidate appears in the context."
+    return "Candidate 5 appears nowhere and gets nothing. In our questions every candidate appears in the context."
 
 
 @exercise(
@@ -148,12 +148,16 @@ def best_span(answer: Any) -> str:
         (i, j) == (2, 2),
         f"in another paragraph 2 to 2 is worth 7; you have {i} to {j}. Choose the pair, not one end first.",
     )
-    i, j = _two_places(ask(answer, torch.tensor([-5.0, -1.0, -3.0]), torch.tensor([-4.0, -2.0, -1.0]), 2))
+    below = "Logits may all be below zero, so the best so far begins at −inf, not at 0."
+    scores = torch.tensor([-5.0, -1.0, -3.0]), torch.tensor([-4.0, -2.0, -1.0])
+    i, j = _two_places(ask(answer, *scores, 2, none_means=below))
     need(
         (i, j) == (1, 2),
         "where all scores are below zero, the best is 1 to 2, worth −2; "
         f"you have {i} to {j}. Logits may all be below zero, so what is not allowed needs −inf, not 0.",
     )
+    first, _ = _two_places(ask(answer, torch.tensor([1.0, 0, 0, 0, 0]), torch.zeros(5), 3))
+    need(first == 0, "an answer may begin with the first piece.")
     return "SpanReader scores all of these pairs at once, and takes one softmax over them."
 
 

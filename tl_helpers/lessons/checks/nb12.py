@@ -54,7 +54,8 @@ def purity(answer: Any) -> str:
         ),
         (
             7 / 12,
-            "you went by classes: for each class its largest cluster. Ask each **cluster** for its class.",
+            "you went by classes, or let each class be claimed only once (the Hungarian way). "
+            "Ask each **cluster** for its class; two may have the same.",
         ),
     ]
     compare(
@@ -141,5 +142,10 @@ def responsibilities(answer: Any) -> str:
     need(
         far.isfinite().all(),
         "far from all means, every density is 0, and 0 / 0 is nan. Stay with logarithms until the `softmax`.",
+    )
+    need(
+        close(far, torch.tensor([0.0, 0.0, 1.0]).expand(20, 3), 1e-3),
+        "far from all means the widest Gaussian takes all, 0, 0, 1; in yours the densities have underflowed to 0. "
+        "Stay with logarithms until the `softmax`.",
     )
     return "Soft shares where K-means has only yes and no."

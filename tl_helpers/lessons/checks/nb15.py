@@ -18,7 +18,8 @@ def groups_from(answer: Any) -> str:
     found = found.tolist() if hasattr(found, "tolist") else found
     need(isinstance(found, (list, tuple)), f"a number for each name was expected; this is {a_kind(found)}.")
     need(len(found) == len(names), f"{len(names)} names went in, {len(found)} numbers came out. One for **each** name.")
-    need(not any(isinstance(x, str) for x in found), "these are the things' names. `make_split` takes whole numbers.")
+    named = any(isinstance(x, (str, bytes, list, tuple)) for x in found)
+    need(not named, "these are the things' names. `make_split` takes whole numbers.")
 
     def same(numbers: list) -> list[list[bool]]:
         return [[a == b for b in numbers] for a in numbers]
