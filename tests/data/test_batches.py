@@ -152,6 +152,14 @@ def test_two_functions_of_one_name_are_two_augmentations(emoji):
     assert Batches(emoji, size=32, augment=v2.Lambda(darker)).fingerprint in found
 
 
+def test_the_address_of_a_function_is_no_part_of_the_fingerprint(emoji):
+    """It differs in every process, and a training goes on in another one."""
+    makers = [eval("lambda image: fit_square(image, 32) // 3", {"fit_square": fit_square}) for _ in range(2)]
+    composed = [v2.Compose([v2.RandomHorizontalFlip(), maker]) for maker in makers]
+    assert repr(composed[0]) != repr(composed[1])
+    assert len({Batches(emoji, size=32, augment=augment).fingerprint for augment in composed}) == 1
+
+
 def darker(image):
     return fit_square(image, 32) // 2
 

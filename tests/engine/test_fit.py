@@ -568,3 +568,17 @@ def test_an_interruption_while_weights_are_kept_leaves_the_figures_of_those_kept
     result = fit(model, loader(), loader(), Settings(3, lr=0.1, keep="last"), hardware=CPU)
     assert result.ended == "interrupted" and result.best_epoch == 1
     assert measure(*predict(model, loader(), CPU))["loss"] == pytest.approx(result.val["loss"])
+
+
+@pytest.mark.parametrize("ema", [0.9, 0.95, 0.9999])
+def test_numbers_that_count_are_not_averaged(ema):
+    """Positions and the like are whole numbers; their mean with themselves has to be themselves."""
+
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 3)
+            self.register_buffer("places", torch.arange(500))
+
+    model = Counting()
+    fit(model, loader(), loader(), Settings(3, ema=ema), hardware=CPU)
+    assert torch.equal(model.places, torch.arange(500))

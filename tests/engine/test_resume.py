@@ -293,3 +293,25 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path):
     path.chmod(0)
     with pytest.raises(CourseError, match="Permission denied"):
         train(path)
+
+
+def test_validation_that_draws_is_the_same_pass_after_an_interruption(tmp_path):
+    emoji = tl.data.load("emoji-google")
+    few = [part.few(1) for part in (emoji.train, emoji.val)]
+
+    def losses(stop: int | None, file: Path) -> list[float]:
+        torch.manual_seed(0)
+        model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(6))
+        train, val = (Batches(part, size=16, augment=augmentation("crop", 16)) for part in few)
+
+        def halt(row):
+            if row["epoch"] == stop:
+                raise ZeroDivisionError
+
+        with contextlib.suppress(ZeroDivisionError):
+            return [
+                row["val_loss"] for row in fit(model, train, val, Settings(3), checkpoint=file, each_epoch=halt).history
+            ]
+
+    losses(1, tmp_path / "cut")
+    assert losses(None, tmp_path / "cut") == losses(None, tmp_path / "whole")

@@ -295,3 +295,8 @@ def test_a_cut_in_place_keeps_its_result_only(lite0):
     assert torch.equal(one_by_one, ((values > 0) & (values < 6)).float()), (
         "gradients of each picture, as in notebook 14"
     )
+
+
+def test_the_norm_after_a_stem_of_several_convolutions_belongs_to_the_stem():
+    stages = list(tl.load_backbone("resnet10t", weights=None).stages)
+    assert stages == ["conv1", "stem", "layer1", "layer2", "layer3", "layer4"]

@@ -251,6 +251,8 @@ def test_a_cloud_has_no_number_of_clusters():
     choice = choose_k(cloud, [2, 3, 4, 6, 8], draws=3)
     assert choice.flat and "flat" in choice.sentence and "weak" in choice.sentence
     assert "smallest k tried" in choose_k(cloud, [2, 4, 8], "bic", draws=2).sentence
+    one = choose_k(cloud, [1, 2, 4], "bic", draws=2)
+    assert one.k == 1 and "smallest" not in one.sentence, "nothing lies below one"
 
 
 def test_a_k_that_cannot_be_tried_is_told():

@@ -1,6 +1,7 @@
 """Batches of a set: order and augmentation depend on (seed, epoch) only, however many workers make them."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -80,7 +81,8 @@ class Batches(Passes):
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that determines the batches: pictures, weights, order, size and augmentation."""
-        what = (self.image_set.fingerprint, self.batch_size, self._maker.size, repr(self._maker.augment))
+        augment = re.sub(r" at 0x\w+", "", repr(self._maker.augment))  # a function's address differs in every process
+        what = (self.image_set.fingerprint, self.batch_size, self._maker.size, augment)
         what += (self._maker.weights.tolist(),)
         if self._maker.augment is not None:  # two functions may have the same repr and do different things
             what += (self._maker._augmented(self._maker.images[torch.arange(min(2, self.n))], 0).tolist(),)

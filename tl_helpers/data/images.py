@@ -47,7 +47,8 @@ def decode(path: Path | str, background: str = "white", *, size: int | None = No
     def read(image: Image.Image) -> Image.Image:
         if size and image.format == "JPEG":
             image.draft(image.mode, (size, size))  # lets the decoder skip detail that would be thrown away
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        # Pillow turns TIFF files itself
+        turn = None if image.format == "TIFF" else _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
         upright = image if turn is None else image.transpose(turn)
         rgb = _to_rgb(upright, check_colour(background), path)
         return ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR) if size else rgb

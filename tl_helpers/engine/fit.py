@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from ..device import Hardware, out_of_memory, own_chance, pick_device, seed_everything
@@ -126,7 +126,8 @@ class _Run:
         self.learning = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.scaler, self.average, self.judged = hardware.scaler(), None, model  # judged: what is validated and kept
         if settings.ema is not None:
-            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
+            mean = {"avg_fn": lambda old, new, _: old.lerp(new, 1 - settings.ema) if new.is_floating_point() else new}
+            self.average = AveragedModel(model, **mean, use_buffers=True)
             self.judged = self.average.module
 
     def one_epoch(self, bar: tqdm) -> None:
@@ -136,10 +137,8 @@ class _Run:
         seed_everything(chance)
         begin_pass(self.train, self.epoch, chance)
         train_mode(self.model)
-        total = torch.zeros(4, dtype=torch.float64)  # weighted loss, right answers, samples, their weights
-        batches, shown = iter(self.train), {}
-        if self.result.history:
-            shown["val accuracy"] = f"{self.result.history[-1]['val_accuracy']:.3f}"
+        batches, total = iter(self.train), torch.zeros(4, dtype=torch.float64)  # weighted loss, right, samples, weights
+        shown = {"val accuracy": f"{row['val_accuracy']:.3f}" for row in self.result.history[-1:]}  # noqa: B035
         for step in range(self.steps):
             taken = [unpack(batch) for batch in islice(batches, self.settings.accumulate)]
             if not taken:
@@ -151,6 +150,7 @@ class _Run:
             total += seen.double()
             bar.set_postfix({"loss": f"{float(seen[0]) / max(1e-12, float(seen[3])):.3f}"} | shown, refresh=False)
             bar.update()
+        begin_pass(self.val, self.epoch, chance)
         figures = measure(*predict(self.judged, self.val, self.hardware))
         if not math.isfinite(figures["loss"]):
             self._refuse(figures["loss"], "after its last batch, on the validation set")

@@ -249,7 +249,7 @@ def _stages_by_looking(body: nn.Module) -> dict[str, str]:
         elif isinstance(child, nn.Sequential | nn.ModuleList) and name != "head":  # the classifier's own name
             stages[name] = [name]
         else:
-            stages.setdefault("stem" if set(stages) <= {"stem"} else "top", []).append(name)
+            stages.setdefault("stem" if set(stages) <= {"stem", "conv1"} else "top", []).append(name)
     return {stage: " ".join(where) for stage, where in stages.items()}
 
 

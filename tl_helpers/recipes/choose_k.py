@@ -39,7 +39,7 @@ class Choice:
         if self.flat:
             near = ", ".join(map(str, self.near))
             said.append(f"The curve is flat: k = {near} do as well, so this number is a habit, not a finding.")
-        if self.k in (self.ks[0], self.ks[-1]) and len(self.ks) > 1:
+        if self.k in (self.ks[0], self.ks[-1]) and len(self.ks) > 1 and self.k > 1:
             said.append(f"It is the {'smallest' if self.k == self.ks[0] else 'largest'} k tried: look beyond it.")
         if self.criterion == "silhouette" and best <= WEAK:
             said.append(f"A silhouette of {best:.2f} is weak: the clusters are cut out of a cloud rather than found.")

@@ -33,7 +33,8 @@ def features(
     """The backbone's features of every image, float32 (n, width) on the CPU, in the set's order.
 
     Kept in `data/cache/features` under a key of weights, preprocessing, size, precision and pixels: if one of them
-    changes, so does the file. The backbone is left in eval mode.
+    changes, so does the file. (Pixels are taken to stay as they are: change a copy of the set, not its images in place.)
+    The backbone is left in eval mode.
 
     Args:
         size, max_tokens: pixels a side for pictures, tokens for texts; by default the backbone's own.

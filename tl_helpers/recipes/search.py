@@ -217,7 +217,7 @@ def _train(model: Classifier, data: ImageSet, recipe: str, options: dict) -> Non
 
 def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], Any], row: dict) -> None:
     """Record a trial's score after one more epoch, and end the trial if the pruner says so."""
-    score = row["score"] if "score" in row else row["val_accuracy"] - 1e-4 * row["val_loss"]
+    score = row["score"] if "score" in row else row["val_accuracy"] - 1e-9 * row["val_loss"]
     trial.at.append(len(trial.at) + 1)
     trial.curve.append(score)
     asked.report(score, len(trial.at))
