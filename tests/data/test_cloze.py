@@ -1,6 +1,9 @@
 """Cloze questions: reproducible, answerable, without leaks, and no tale on two sides of a fold."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,6 +146,21 @@ def test_clues_are_finite_and_know_more_than_chance():
     table = np.stack([clues(question) for question in part.questions])
     assert table.shape == (86, 10, 8) and np.isfinite(table).all() and (table[..., 2] >= 1).all()
     assert (table[..., 0].argmax(1) == part.labels).mean() > 0.15
+
+
+def test_clues_are_the_same_in_every_process():
+    """Sets of words have another order in each, and a sum of fractions must not depend on it."""
+    code = (
+        "from tl_helpers.data import cloze; import numpy as np, sys; some = cloze.load_cloze('noun').questions[:60]; "
+    )
+    code += "sys.stdout.write(np.concatenate([cloze.clues(one) for one in some]).tobytes().hex())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1 and len(found.pop()) == 60 * 10 * 8 * 16
 
 
 def test_batches_are_whole_padded_and_follow_from_seed_and_epoch():

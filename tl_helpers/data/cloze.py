@@ -233,10 +233,10 @@ def clues(question: Question, window: int = 5) -> np.ndarray:
         row[4] += words[w] == query[blank - 1] != ""
         row[5] += words[w + 2] == query[blank + 1] != ""
         around = set(context[s][max(0, w - window) : w + window + 1]) & asked - {question.candidates[k]}
-        row[6] = max(row[6], sum(weight[word] for word in around))
+        row[6] = max(row[6], math.fsum(weight[word] for word in around))  # in any order of a set the same sum
         sentences[k].add(s)
     for k, where in enumerate(sentences):
         bag = {word for s in where for word in context[s] if word[0].isalpha()} - {question.candidates[k]}
-        norm = sum(weight[word] ** 2 for word in bag) * sum(weight[word] ** 2 for word in asked)
-        found[k, 1], found[k, 7] = len(where), sum(weight[word] ** 2 for word in bag & asked) / max(norm, 1e-12) ** 0.5
+        own, both, all_asked = (math.fsum(weight[word] ** 2 for word in some) for some in (bag, bag & asked, asked))
+        found[k, 1], found[k, 7] = len(where), both / max(own * all_asked, 1e-12) ** 0.5
     return found

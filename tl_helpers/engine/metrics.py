@@ -44,9 +44,7 @@ def predict(model: nn.Module, batches: Iterable, hardware: Hardware) -> tuple[Te
             parts = [logits_of(model, part, hardware) for part in _quick_parts(inputs, hardware)]
             gathered.append((torch.cat(parts), labels, weights))
     if not gathered:
-        raise CourseError(
-            "There is nothing to look at: this set yields no batch. Is it empty, or smaller than one batch (drop_last)?"
-        )
+        raise CourseError("Nothing to look at: this set has no batch. Is it empty, or smaller than one (drop_last)?")
     in_order = getattr(batches, "in_order", None)
     if not callable(in_order):  # torch's own DataLoader has an `in_order` too, but it is a switch
         in_order = torch.Tensor.contiguous

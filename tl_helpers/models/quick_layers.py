@@ -58,7 +58,8 @@ class ReLU6(nn.ReLU6):
     """torch's own layer; where that one is in place it first copies its input for the gradient, and this one does not."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if not self.inplace or torch._C._are_functorch_transforms_active() else _Clip.apply(x)
+        copies = self.inplace and x.requires_grad and not torch._C._are_functorch_transforms_active()
+        return _Clip.apply(x) if copies else super().forward(x)
 
 
 def exchange(body: nn.Module, layers: dict[type, type]) -> nn.Module:
