@@ -64,8 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = fit(points, k, method, seed=arguments.seed, device=hardware.device)
     metrics = evaluate(found, items.labels) if len(items.classes) > 1 else {}
     what = [Path(arguments.data).resolve().name, arguments.method, arguments.k, arguments.criterion, arguments.map]
-    columns = [arguments.text_column, arguments.label_column]
-    what += [arguments.backbone, arguments.size and f"{arguments.size}px"] if hasattr(items, "images") else columns
+    what += [arguments.text_column, arguments.label_column, arguments.backbone, arguments.size]
     folder = writable(arguments.out or runs(arguments.data, ["cluster", *filter(None, what), f"seed{arguments.seed}"]))
     write_atomically(folder / "assignments.csv", _table(items, found))
     write_atomically(folder / "index.html", _page(items, found, metrics, choice, arguments))

@@ -55,3 +55,7 @@ class Encoder(Settled):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    def extra_repr(self) -> str:
+        """What `print(encoder)` shows in its first line."""
+        return f"{self.name}: {self.width} features, weights: {self.source}"
