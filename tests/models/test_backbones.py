@@ -277,7 +277,7 @@ def test_padding_a_kernel_is_padding_the_maps(lite0, side, monkeypatch):
 
 
 def test_a_cut_in_place_keeps_its_result_only(lite0):
-    cuts = [module for module in lite0.body.modules() if isinstance(module, torch.nn.ReLU6)]
+    cuts = [module for module in copy.deepcopy(lite0).train().body.modules() if isinstance(module, torch.nn.ReLU6)]
     assert {type(cut) for cut in cuts} == {quick_layers.ReLU6} and len(cuts) == 33 and all(cut.inplace for cut in cuts)
     values = torch.cat([torch.linspace(-2, 9, 200), torch.tensor([0.0, 6.0])]).requires_grad_()
     expected = torch.nn.ReLU6()(values)
@@ -300,3 +300,9 @@ def test_a_cut_in_place_keeps_its_result_only(lite0):
 def test_the_norm_after_a_stem_of_several_convolutions_belongs_to_the_stem():
     stages = list(tl.load_backbone("resnet10t", weights=None).stages)
     assert stages == ["conv1", "stem", "layer1", "layer2", "layer3", "layer4"]
+
+
+def test_a_network_at_rest_can_be_exported(lite0):
+    images = torch.rand(1, 3, 64, 64)
+    exported = torch.export.export(lite0.eval().body, (images,)).module()
+    torch.testing.assert_close(exported(images), lite0.body(images))

@@ -34,7 +34,7 @@ class SamePadding(Conv2dSame):
         """Maps (b, c, h, w) -> (b, out, ⌈h / stride⌉, ⌈w / stride⌉)."""
         if x.device.type != "cpu" or self.dilation != (1, 1):
             return super().forward(x)
-        sides = zip(x.shape[-2:], self.weight.shape[-2:], self.stride, self.dilation, strict=True)
+        sides = zip(map(int, x.shape[-2:]), self.weight.shape[-2:], self.stride, self.dilation, strict=True)
         tall, wide = (get_same_padding(*side) for side in sides)  # how many pixels are missing in all
         kernel = F.pad(self.weight, (wide % 2, 0, tall % 2, 0))
         return F.conv2d(x, kernel, self.bias, self.stride, (tall - tall // 2, wide - wide // 2), groups=self.groups)
@@ -55,11 +55,11 @@ class _Clip(torch.autograd.Function):
 
 
 class ReLU6(nn.ReLU6):
-    """torch's own layer; where that one is in place it first copies its input for the gradient, and this one does not."""
+    """torch's own layer; in place, that one copies its input for the gradient, and this one, while it trains, does not."""
 
     def forward(self, x: Tensor) -> Tensor:
-        copies = self.inplace and x.requires_grad and not torch._C._are_functorch_transforms_active()
-        return _Clip.apply(x) if copies else super().forward(x)
+        learns = self.inplace and self.training and x.requires_grad
+        return _Clip.apply(x) if learns and not torch._C._are_functorch_transforms_active() else super().forward(x)
 
 
 def exchange(body: nn.Module, layers: dict[type, type]) -> nn.Module:
