@@ -69,6 +69,8 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path):
     Image.fromarray(values.astype(np.int32)).save(tmp_path / "b.tiff")
     for name in ("a.png", "a.tiff", "b.tiff"):
         assert decode(tmp_path / name)[0].tolist() == [[0, 1, 128, 255]], name
+    Image.fromarray(values).save(tmp_path / "clear.png", transparency=32896)
+    assert decode(tmp_path / "clear.png")[0].tolist() == [[0, 1, 255, 255]], "one value is clear: white shows"
 
 
 def test_cmyk_and_one_bit(tmp_path):

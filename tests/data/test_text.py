@@ -168,6 +168,13 @@ def test_a_class_that_only_repeats_anothers_document_stays_in_train(tmp_path):
     assert {load(path, split_seed=seed).train.class_counts()["rice"] for seed in range(8)} == {1}
 
 
+def test_no_part_of_a_split_is_empty(tmp_path):
+    """Seven rows that repeat two texts under both labels: what would be cut from train is put back, and nothing is left."""
+    rows = ["one,b", "four,b", "seven,b", "four,b", "four,b", "one,a", "zero,b"]
+    with pytest.raises(CourseError, match=r"7 documents of 2 classes are too few to cut a \w+ set from"):
+        load(a_file(tmp_path / "a.csv", rows))
+
+
 def test_a_bad_row_is_named_or_left_out_and_told(tmp_path):
     path = tmp_path / "a.csv"
     good = "\n".join(["text,label", *some_rows()]).encode()

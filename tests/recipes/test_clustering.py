@@ -255,6 +255,14 @@ def test_a_cloud_has_no_number_of_clusters():
     assert one.k == 1 and "smallest" not in one.sentence, "nothing lies below one"
 
 
+def test_the_spread_of_the_gap_knows_of_its_random_reference():
+    """Another seed changes the mean of four draws by about its standard error; a noise shared by the draws would hide in it."""
+    rows = np.repeat(np.random.default_rng(0).normal(size=(60, 8)), 10, 0).astype(np.float32)
+    gaps = np.stack([choose_k(rows, [3], "gap", draws=4, seed=seed).values[:, 0] for seed in range(12)])
+    between, within = gaps.mean(1).std(ddof=1), gaps.std(1, ddof=1).mean() / 4**0.5
+    assert 0.5 * within < between < 1.6 * within
+
+
 def test_a_k_that_cannot_be_tried_is_told():
     rows = heaps(10)[0]
     for ks, criterion in (([1, 2], "silhouette"), ([2, 9], "bic"), ([], "gap"), ([0, 1], "gap")):

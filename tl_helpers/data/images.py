@@ -156,7 +156,8 @@ def _to_rgb(image: Image.Image, background: tuple[int, ...], path: Path | str) -
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise CourseError(f"{path} contains whole numbers beyond 16 bits. Save it as an 8- or 16-bit picture.")
-        image = Image.fromarray(np.round(values / 257).astype(np.uint8))
+        clear = np.where(values == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
+        image = Image.merge("LA", [Image.fromarray(np.round(values / 257).astype(np.uint8)), Image.fromarray(clear)])
     if not (image.has_transparency_data or image.mode == "PA"):
         return image.convert("RGB")
     canvas = Image.new("RGBA", image.size, background)

@@ -176,14 +176,16 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
     def take(share: float, from_role: str, to_role: str) -> None:
         known = first[role[first] == from_role]
         several = known[np.bincount(labels[known], minlength=labels.max() + 1)[labels[known]] > 1]
-        if len(several) < 2:
+        chosen = np.zeros(len(role), bool)
+        if len(several) > 1:
+            chosen = np.isin(first[of], cut(np.sort(several), labels, None, share, rng)[1]) & (role == from_role)
+            lost = np.setdiff1d(labels[role == from_role], labels[(role == from_role) & ~chosen])
+            chosen &= ~np.isin(of, of[np.isin(labels, lost)])  # a class that only repeats another's documents
+        if not chosen.any():
             raise CourseError(
                 f"{len(labels)} documents of {labels.max() + 1} classes are too few to cut a {to_role} set from: a class "
                 "needs at least two. Does the label column name classes?"
             )
-        chosen = np.isin(first[of], cut(np.sort(several), labels, None, share, rng)[1]) & (role == from_role)
-        lost = np.setdiff1d(labels[role == from_role], labels[(role == from_role) & ~chosen])
-        chosen &= ~np.isin(of, of[np.isin(labels, lost)])  # a class that only repeats another's documents
         role[chosen] = to_role
 
     if "test" not in role:

@@ -94,19 +94,19 @@ def choose_k(
         fits = [[fit(rows[one], k, seed=seed, **settings).predict(rows) for k in ks] for one in chosen]
         values = [[adjusted_rand_score(*pair) for pair in zip(*two, strict=True)] for two in pairwise(fits)]
     else:
-        values = [[_value(rows[one], k, criterion, settings, seed) for k in ks] for one in chosen]
+        values = [[_value(rows[one], k, criterion, settings, (seed, k, n)) for k in ks] for n, one in enumerate(chosen)]
     return _choice(criterion, ks, np.array(values), size)
 
 
-def _value(rows: np.ndarray, k: int, criterion: str, settings: dict, seed: int) -> float:
-    found = fit(rows, k, seed=seed, **settings)
+def _value(rows: np.ndarray, k: int, criterion: str, settings: dict, chance: tuple[int, int, int]) -> float:
+    found = fit(rows, k, seed=chance[0], **settings)
     if criterion == "silhouette":
         return float(silhouette_score(rows, found.labels)) if found.k > 1 else 0.0
     if criterion == "bic":
         return -float(found.model.bic(rows)) / len(rows)
-    draw = np.random.default_rng([seed, k])
+    draw = np.random.default_rng(chance)  # other noise for every draw: shared, it would hide in the spread
     noise = draw.uniform(rows.min(0), rows.max(0), rows.shape).astype(np.float32)
-    return _log_spread(fit(noise, k, seed=seed, **settings)) - _log_spread(found)
+    return _log_spread(fit(noise, k, seed=chance[0], **settings)) - _log_spread(found)
 
 
 def _log_spread(found) -> float:
