@@ -29,6 +29,7 @@ EMOJI = [
     "turn",
     "crop",
     "jitter",
+    "colour",
     "blur",
     "erase",
     "rand",
@@ -176,13 +177,12 @@ def main(name: str) -> None:
                 continue
             run = from_scratch if name in ("digits", "letters") else fine_tuned
             row = {"method": method, "seed": seed, **run(name, method, seed, plan)}
+            row |= {"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()}
             print(json.dumps(row), flush=True)
             table = kept(path)  # read again: another plan may have written to it meanwhile
             table[name] = {
                 "command": f"python tests/benchmarks/augment_table.py {name}",
-                "hardware": tl.pick_device().line(),
                 "budget": "as in settings",
-                "date": datetime.date.today().isoformat(),
                 "settings": plan,
                 "rows": [*table.get(name, {}).get("rows", []), row],
             }

@@ -34,6 +34,7 @@ VARIANTS = {
     "no augmentation": {"augment": "none"},
     "one rate": {"rate_decay": 1.0},
     "ema": {"ema": 0.9},
+    "rate found": {"lr": "auto"},
     "adapters": {"lora": 8, "lr": 2.8e-3},
     "gradual": {"gradual": True},
     "probe": {"recipe": "probe"},
@@ -110,7 +111,8 @@ def main() -> None:
         for variant in VARIANTS:
             if any((row["recipe"], row["split"]) == (variant, split) for row in rows):
                 continue
-            rows.append(one(variant, split))
+            where = {"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()}
+            rows.append(one(variant, split) | where)
             print(json.dumps(rows[-1]), flush=True)
             _write(rows)
             gc.collect()
@@ -119,9 +121,7 @@ def main() -> None:
 def _write(rows: list[dict]) -> None:
     about = {
         "command": COMMAND,
-        "hardware": tl.pick_device().line(),
         "budget": "as in settings",
-        "date": datetime.date.today().isoformat(),
         "backbone": "efficientnet_lite0",
         "settings": {"all": COMMON, **VARIANTS},
     }
