@@ -65,42 +65,32 @@ class Labelled:
             how = "dataclasses.replace(items, split=make_split(items.labels)), with make_split from tl_helpers.data"
             raise CourseError(f"{self.name} has no split, so no .{role}. Give it one (with its groups, if any): {how}.")
         if self.split is None:
-            raise CourseError(
-                f"This set is the {self.role!r} part of {self.name}; .train, .val and .test belong to the whole."
-            )
+            raise CourseError(f"This is {self.name}'s {self.role!r} part; .train, .val and .test belong to the whole.")
         return self.subset(getattr(self.split, role), role)
 
     def _check_labels(self, n: int, things: str, columns: dict) -> None:
         """Raise CourseError unless there are as many labels as things, all valid, and as many entries in each column."""
         wrong = {key: len(value) for key, value in columns.items() if value is not None and len(value) != len(self)}
         if n != len(self) or wrong:
-            raise CourseError(
-                f"{len(self)} labels need as many {things} and entries in each column; found {n} and {wrong}."
-            )
+            raise CourseError(f"{len(self)} labels need as many {things} and entries per column; found {n}, {wrong}.")
         if getattr(self.labels, "dtype", None) != torch.int64 or (
             n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes)
         ):
-            raise CourseError(
-                f"labels have to be int64 from 0 to {len(self.classes) - 1}, one for each of the classes."
-            )
+            raise CourseError(f"labels have to be int64 from 0 to {len(self.classes) - 1}, one for each class.")
         if self.role not in ROLES:
             raise CourseError(f"role has to be one of {', '.join(ROLES)}; found {self.role!r}.")
 
 
 def positions(indices, n: int) -> torch.Tensor:
     """Integers, or booleans for each of `n` items, in any sequence, as int64 positions; CourseError for anything else."""
-    try:  # the copy: torch takes no array that runs backwards, such as scores.argsort()[::-1]
-        index = torch.as_tensor(indices.copy() if isinstance(indices, np.ndarray) else indices)
-        true_or_not = index.dtype == torch.bool
-        fits = index.ndim == 1 and (len(index) == n if true_or_not else not (len(index) and index.is_floating_point()))
-    except (TypeError, ValueError, RuntimeError):
-        fits = False
-    if not fits:
-        raise CourseError(f"A subset takes positions, or {n} booleans, one for each item; found {str(indices)[:60]}.")
-    index = index.nonzero().flatten() if true_or_not else index.to(torch.int64)
-    if len(index) and not -n <= int(index.min()) <= int(index.max()) < n:
-        raise CourseError(f"Positions go from 0 to {n - 1}; found {int(index.min())} to {int(index.max())}.")
-    return index
+    try:
+        index = np.arange(n)[np.asarray(indices) if len(indices) else []]
+        if index.ndim != 1:
+            raise ValueError("more than one row")
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        takes = f"A subset takes positions, or {n} booleans, one for each item. Positions go from 0 to {n - 1}"
+        raise CourseError(f"{takes}; found {str(indices)[:60]} ({error}).") from error
+    return torch.from_numpy(index)
 
 
 def _rows(column, index: torch.Tensor):
