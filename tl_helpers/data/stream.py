@@ -50,7 +50,7 @@ class TokenStream(Passes):
         self._whole = max(0, self.n - 1) // (batch_size * length)
         if not self._whole:
             raise CourseError(
-                f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take shorter or fewer rows."
+                f"{self.n} words do not fill one batch of {batch_size} x {length}: take shorter or fewer rows."
             )
         self._batches = min(batches or self._whole, self._whole)
         self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)
@@ -65,13 +65,12 @@ class TokenStream(Passes):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         first = self._epoch * self._batches if self.shuffle else 0
         self._epoch += 1
-        kept: tuple[int, Tensor] = (-1, torch.empty(0))
         for number in range(first, first + self._batches):
             times, place = divmod(number, self._whole)
-            if times != kept[0]:
-                kept = times, self._in_order(times)
+            if number == first or place == 0:
+                text = self._in_order(times)
             start, size = place * self.batch_size * self.length, self.batch_size * self.length
-            words, following = (kept[1][start + k : start + k + size] for k in (0, 1))
+            words, following = (text[start + k : start + k + size] for k in (0, 1))
             yield words.view(self.batch_size, self.length), following, (following != self._unknown).float()
 
     def _in_order(self, times: int) -> Tensor:
