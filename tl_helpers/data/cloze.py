@@ -109,9 +109,7 @@ class ClozeSet:
         Folds contain about equally many noun questions (GroupKFold). Validation is a sixth of what is not test.
         """
         if self.role != "all" or not 0 <= k < FOLDS:
-            raise CourseError(
-                f"Folds are 0 to {FOLDS - 1}, and only of a whole set; found fold {k} of the {self.role} part."
-            )
+            raise CourseError(f"Folds are 0 to {FOLDS - 1}, of whole sets; found fold {k} of the {self.role} part.")
         tales = load_cloze("noun").stories
         rest, test = list(GroupKFold(FOLDS).split(tales, groups=tales))[k]
         val = rest[next(GroupKFold(6).split(rest, groups=tales[rest]))[1]]

@@ -31,9 +31,7 @@ def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path
             return target
         if target.exists():
             if not target.is_dir() or any(target.iterdir()):
-                raise CourseError(
-                    f"{target} already exists and contains something else. Choose another directory or remove it."
-                )
+                raise CourseError(f"{target} contains something else. Choose another directory or remove it.")
             target.rmdir()
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
@@ -43,9 +41,7 @@ def as_folders(name: str, directory: Path | str, *, split_seed: int = 0) -> Path
             written.rename(target)  # so an interrupted run leaves no half-written set behind
     except OSError as error:
         if not _contains(target, mark):  # else another process was quicker
-            raise CourseError(
-                f"{target} can't be written ({error.strerror}). Choose a new directory elsewhere."
-            ) from error
+            raise CourseError(f"{target} can't be written ({error.strerror}). Choose a directory elsewhere.") from error
     return target
 
 

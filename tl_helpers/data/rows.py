@@ -67,9 +67,7 @@ def read_rows(
             rows.append(Row(text.strip(), str(label).strip(), f"line {line}"))
     if bad and not skip_bad:
         more = f" ({len(bad)} such rows)" if len(bad) > 1 else ""
-        raise CourseError(
-            f"{path.name}: {bad[0]}{more}. Fix the file, or leave such rows out with skip_bad (--skip-bad)."
-        )
+        raise CourseError(f"{path.name}: {bad[0]}{more}. Fix it, or leave such rows out with skip_bad (--skip-bad).")
     if not rows:
         raise CourseError(f"{path.name} contains no document" + (f": {bad[0]}." if bad else "."))
     if bad:
@@ -129,9 +127,7 @@ def _csv_records(content: str, path: Path) -> Iterator[tuple[int, dict | str]]:
         reader = csv.DictReader(lines, delimiter=mark, strict=True)
         start = reader.line_num + 1 if reader.fieldnames else 1
         if twice := {name for name in reader.fieldnames or () if reader.fieldnames.count(name) > 1 and name}:
-            raise CourseError(
-                f"{path.name} has more than one column called {', '.join(sorted(twice))}: give each its own name."
-            )
+            raise CourseError(f"{path.name} has more than one column called {', '.join(sorted(twice))}: rename one.")
         while True:
             while start <= len(lines) and not lines[start - 1].strip("\r\n"):
                 start += 1  # an empty line, which the reader skips

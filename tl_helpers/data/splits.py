@@ -86,9 +86,7 @@ def cut(items, labels, groups, share: float, rng: np.random.Generator) -> tuple[
         pairs = list(folds.split(items, labels[items], None if groups is None else groups[items]))
     kept, taken = pairs[rng.integers(n_folds)]
     if not (len(kept) and len(taken)):
-        raise CourseError(
-            f"The groups are too large to be cut into {n_folds} parts that stay whole: one would be empty."
-        )
+        raise CourseError(f"Groups stay whole, and these are too large for {n_folds} parts: one would be empty.")
     return items[kept], items[taken]
 
 
@@ -101,14 +99,11 @@ def _surplus(tested, groups, count, rng) -> np.ndarray:
 
 def _check(labels: np.ndarray, test: float | int, val: float) -> None:
     if not (0 <= _share(test, labels) <= 0.5 and 0 < val <= 0.5):
-        raise CourseError(
-            f"test={test} and val={val} have to be shares of at most 0.5 (test may be a whole number of items)."
-        )
+        raise CourseError(f"test={test} and val={val} have to be shares up to 0.5 (or test a number of items).")
     values, counts = np.unique(labels, return_counts=True)
     if len(values) < 2:
         raise CourseError(f"A split needs at least two classes; found {len(values)}.")
     if counts.min() < 3:
         raise CourseError(
-            f"Class {values[counts.argmin()]} has only {counts.min()} of the three items that every class needs "
-            "(at least one each to train, to choose and to test)."
+            f"Class {values[counts.argmin()]} has only {counts.min()} of the three items it needs to train, choose and test."
         )

@@ -133,7 +133,7 @@ class SpanBatches(RowBatches):
         """
         if len(logits) != len(self.read):
             raise CourseError(
-                f"Found logits of {len(logits)} windows; these questions have {len(self.read)}. Predict on all of these batches."
+                f"Found logits of {len(logits)} windows; these questions have {len(self.read)}: predict on all."
             )
         found = {}
         for (n, question, one), scores in zip(self.read, logits, strict=True):
