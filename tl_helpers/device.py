@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tl_helpers.errors import OUT_OF_MEMORY, CourseError
+from tl_helpers.errors import CourseError, out_of_memory
 from tl_helpers.memory import keep_freed_memory
 from tl_helpers.sources import cache_dir, entries, keep_entries
 
@@ -189,11 +189,6 @@ def own_chance(seed: int) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the error means that a device is full; mps and cpu have no exception class of their own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
-
-
 def _is_there(kind: str) -> bool:
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
     return kind == "cpu" or there[kind]()
@@ -224,9 +219,7 @@ def _checked(name: str) -> str:
     if kind not in _KINDS or (name != kind and not number.isdigit()):
         raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
     if not _is_there(kind):
-        raise CourseError(
-            f"The device {name!r} was asked for, but torch sees none here. Try TL_DEVICE=cpu, or run `doctor`."
-        )
+        raise CourseError(f"The device {name!r} was asked for, but torch sees none. Try TL_DEVICE=cpu, or `doctor`.")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise CourseError(f"There is no {name}: torch sees {torch.cuda.device_count()} CUDA devices, counted from 0.")
     return name

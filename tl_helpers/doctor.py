@@ -68,9 +68,7 @@ def _elsewhere() -> str | None:
 
 def _python() -> Iterator[str]:
     if not (3, 11) <= sys.version_info < (3, 14):
-        raise CourseError(
-            f"Python {platform.python_version()}: the course needs 3.11, 3.12 or 3.13. Install one of them."
-        )
+        raise CourseError(f"Python {platform.python_version()}: the course needs 3.11, 3.12 or 3.13. Install one.")
     yield f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 

@@ -1,8 +1,5 @@
 """The one kind of error that is meant for a student's eyes, and how its messages count things."""
 
-# in torch's words: a GPU, a CPU, Windows
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
 
 class CourseError(Exception):
     """Something a reader of the course can fix: it says what was found, what was expected, and what to try.
@@ -13,6 +10,13 @@ class CourseError(Exception):
 
 class DivergedError(CourseError):
     """A loss that became infinite or NaN: to a search, just one bad setting among others."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error means that a device is full: Python's own, or any with torch's words, since not every device has a
+    class of its own for that."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")  # a GPU, a CPU, Windows
+    return isinstance(error, MemoryError) or any(one in str(error) for one in words)
 
 
 def count(n: int, thing: str) -> str:

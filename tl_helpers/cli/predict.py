@@ -17,9 +17,8 @@ AT_ONCE = 32  # pictures or documents that are processed together
 def add(command: Callable) -> None:
     """The command's arguments and their help."""
     predict = command("predict", run, "Name what pictures show, or the class of texts, with a checkpoint from train.")
-    predict.add_argument(
-        "checkpoint", type=place, metavar="CHECKPOINT", help="the folder of a training run, or model.safetensors in it"
-    )
+    text = "the folder of a training run, or model.safetensors in it"
+    predict.add_argument("checkpoint", type=place, metavar="CHECKPOINT", help=text)
     text = "a picture (PNG, JPEG, WebP, TIFF, BMP, GIF …) or a folder of them; for a model of texts a .txt with one document per line, or none to read stdin"
     predict.add_argument("files", type=place, nargs="*", metavar="FILE", help=text)
     predict.add_argument("--json", action="store_true", help="print one line of JSON per item, with all probabilities")
@@ -97,12 +96,8 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
     """(number, text) of each line of the file, or of stdin, that contains text."""
     from tl_helpers.data.rows import LONGEST, refuse_utf16
 
-    try:
-        # bytes: the terminal's encoding need not be the file's
-        lines = file.read_bytes().splitlines() if file else getattr(sys.stdin, "buffer", ())
-    except OSError as error:
-        raise CourseError(f"{file} can't be read ({error.strerror}).") from error
-    number = 0
+    # bytes: the terminal's encoding need not be the file's
+    lines, number = file.read_bytes().splitlines() if file else getattr(sys.stdin, "buffer", ()), 0
     for number, line in enumerate(lines, 1):
         if number == 1:
             refuse_utf16(line, file or "stdin")

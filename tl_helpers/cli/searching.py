@@ -23,15 +23,11 @@ def choose(arguments: argparse.Namespace, given: dict, suitable, model, data, fo
         if trial.seconds is not None:
             settings = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in trial.settings.items())
             end = "diverged in" if trial.diverged else "pruned after" if trial.pruned else "to the end,"
-            print(
-                f"trial {len(found.trials):2}  {settings:55}  val {trial.curve[-1]:.3f}  {end} {trial.at[-1]} epochs",
-                flush=True,
-            )
+            line = f"trial {len(found.trials):2}  {settings:55}  val {trial.curve[-1]:.3f}  {end} {trial.at[-1]} epochs"
+            print(line, flush=True)
 
     options = {"trials": arguments.search, "recipe": arguments.recipe, "seed": arguments.seed, "folder": folder}
     found = search(model, data, space, pruner="hyperband", watch=tell, **options, **given, **fixed)
     vars(arguments).update(found.best.settings)
     whole = len(found.trials) * fixed["epochs"]
-    print(
-        f"{found.spent} of {whole} epochs were trained. Best on validation, which flatters them: {found.best.settings}\n"
-    )
+    print(f"{found.spent} of {whole} epochs trained. Best on validation, which flatters them: {found.best.settings}\n")

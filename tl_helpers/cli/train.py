@@ -141,9 +141,7 @@ def _sets(arguments: argparse.Namespace):
     reading = {key: vars(arguments)[key] for key in ("split_seed", "skip_bad", "text_column", "label_column")}
     data, target = read(arguments.data), arguments.target and read(arguments.target)
     if arguments.backbone in texts.ENCODERS and hasattr(data, "images"):
-        raise CourseError(
-            f"{arguments.backbone} reads texts, but {data.name} is a set of pictures: leave --backbone out."
-        )
+        raise CourseError(f"{arguments.backbone} reads texts, but {data.name} has pictures: leave --backbone out.")
     if target and type(target) is not type(data):
         raise CourseError(f"--target takes a set of the same kind; of {data.name} and {target.name} one has texts.")
     if target and target.classes != data.classes:
@@ -227,9 +225,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
 def runs(data: str, what: list) -> Path:
     """The default folder of results; CourseError if it would lie among the pictures, to be taken for a class next time."""
     if Path.cwd().is_relative_to(Path(data).expanduser().resolve()):
-        raise CourseError(
-            f"Results would be written into {Path.cwd()}, among the pictures: choose a folder elsewhere with --out."
-        )
+        raise CourseError(f"Results would lie in {Path.cwd()}, among the pictures: choose another folder with --out.")
     return Path("runs", "-".join(map(str, what)).replace("/", "-"))
 
 

@@ -14,6 +14,7 @@ from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.images import StreamedImages, check_colour, decode, picture_size, read_many, room_for
 from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError, count
+from tl_helpers.sources import state_of
 
 PARTS = ("train", "val", "test")
 ALIASES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
@@ -92,7 +93,8 @@ def read_files(
         pixels = pixels[[row for row, found in enumerate(outcome) if found is None]]
     good = [i for i in good if i not in problems]
     if pixels is None:
-        pixels = StreamedImages(read, torch.tensor(good), size, _state([files[i] for i in good], background))
+        state = f"{background} {state_of([files[i] for i in good])}"
+        pixels = StreamedImages(read, torch.tensor(good), size, state)
     report_bad(root, [str(problems[i]) for i in sorted(problems)], skip_bad)
     return pixels, good
 
@@ -249,8 +251,3 @@ def _split(classes: tuple[str, ...], parts: np.ndarray, labels: np.ndarray, grou
         for part in lacking:
             role[train[np.isin(of, getattr(cut, part))]] = part
     return Split(*(np.flatnonzero(role == part) for part in PARTS))
-
-
-def _state(files: list[Path], background: str) -> str:
-    stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
-    return sha256(f"{background} {stats}".encode()).hexdigest()

@@ -132,9 +132,7 @@ class SpanBatches(RowBatches):
         It is the best span of all windows, if that scores above the lowest [CLS] among them (Devlin et al., 2019, for SQuAD 2.0).
         """
         if len(logits) != len(self.read):
-            raise CourseError(
-                f"Found logits of {len(logits)} windows; these questions have {len(self.read)}: predict on all."
-            )
+            raise CourseError(f"Found logits of {len(logits)} windows; these questions have {len(self.read)}.")
         found = {}
         for (n, question, one), scores in zip(self.read, logits, strict=True):
             span = int(scores[self.longest :].argmax()) + self.longest  # the classes before it begin at [CLS]

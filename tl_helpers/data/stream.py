@@ -50,7 +50,7 @@ class TokenStream(Passes):
         self._whole = max(0, self.n - 1) // (batch_size * length)
         if not self._whole:
             raise CourseError(
-                f"{self.n} words do not fill one batch of {batch_size} x {length}: take shorter or fewer rows."
+                f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take shorter or fewer rows."
             )
         self._batches = min(batches or self._whole, self._whole)
         self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from ..device import Hardware, out_of_memory, own_chance, pick_device, seed_everything
-from ..errors import CourseError, DivergedError
+from ..device import Hardware, own_chance, pick_device, seed_everything
+from ..errors import CourseError, DivergedError, out_of_memory
 from ..models.freezing import train_mode
 from ..sources import writable
 from . import checkpoint as files

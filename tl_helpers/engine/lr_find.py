@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..device import Hardware, out_of_memory, own_chance, pick_device
-from ..errors import CourseError
+from ..device import Hardware, own_chance, pick_device
+from ..errors import CourseError, out_of_memory
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from .metrics import check_labels, unpack

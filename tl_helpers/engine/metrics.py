@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..device import Hardware, out_of_memory
-from ..errors import CourseError
+from ..device import Hardware
+from ..errors import CourseError, out_of_memory
 from .protocol import part_of, rows_of
 
 TOO_LARGE = (
