@@ -43,9 +43,7 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
     """Tensors (CPU, contiguous) and state from a file that `save` wrote. CourseError if it is not such a file."""
     try:
         if Path(path).is_dir():
-            raise CourseError(
-                f"{path} is a folder, but a checkpoint file is expected, such as training.safetensors in it."
-            )
+            raise CourseError(f"{path} is a folder; a checkpoint file is expected, such as training.safetensors in it.")
         if not Path(path).is_file():
             raise CourseError(f"There is no checkpoint {path}. `{command('tl_helpers train … --out DIR')}` writes one.")
         Path(path).open("rb").close()  # safetensors says of a file that may not be read that it isn't there

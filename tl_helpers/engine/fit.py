@@ -4,7 +4,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -79,8 +78,7 @@ def fit(
         try:
             if kept:
                 run.restore(kept)
-            bar = training_bar(phase, settings.epochs * run.steps, run.epoch * run.steps)
-            with own_chance(seed), closing(bar):
+            with own_chance(seed), training_bar(phase, settings.epochs * run.steps, run.epoch * run.steps) as bar:
                 while run.epoch < settings.epochs and not run.patience_is_over():
                     run.one_epoch(bar)
                     if kept:
@@ -107,9 +105,7 @@ class _Run:
         self.steps = math.ceil(_batches(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
         if not self.steps or not _batches(val):
-            raise CourseError(
-                "There is no batch to train or to validate on: the set is empty or smaller than a batch (drop_last)."
-            )
+            raise CourseError("No batch to train or validate on: the set is empty or smaller than a batch (drop_last).")
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         groups = [{**group, "params": list(group["params"])} for group in groups]  # once read, an iterator is empty
         if not any(group["params"] for group in groups):

@@ -53,9 +53,7 @@ def lr_find(
     if role_of(train) == "test":
         raise CourseError("The rate is chosen on training data: pass data.train, and look at data.test once, last.")
     if steps < 10 or not 0 < low < high:
-        raise CourseError(
-            f"A curve needs ten rates or more, rising from above 0; found steps={steps}, low={low}, high={high}."
-        )
+        raise CourseError(f"A curve needs ten rates or more, rising from above 0; found {steps}, from {low} to {high}.")
     hardware = hardware or pick_device()
     with hardware.lend(model):
         before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
@@ -126,9 +124,7 @@ def _endless(train: Iterable) -> Iterator:
         for batch in train:
             yield batch
         if batch is None:
-            raise CourseError(
-                "There is nothing to train on: the set yields no batch. Are there fewer items than batch_size?"
-            )
+            raise CourseError("There is nothing to train on: no batch. Are there fewer items than batch_size?")
 
 
 def _suggest(rates: list[float], losses: list[float]) -> float:

@@ -50,9 +50,7 @@ def train_model(
         if found not in (None, dataset_sizes[part]):
             raise CourseError(f"dataset_sizes[{part!r}] is {dataset_sizes[part]}, but its loader has {found} samples.")
     if len(classes) < 2:
-        raise CourseError(
-            f"There is nothing to tell apart: found only {list(classes)} as classes. Two or more are needed."
-        )
+        raise CourseError(f"There is nothing to tell apart: found only {list(classes)} as classes. It takes two.")
     hardware = pick_device(device)
     _check_head(model, dataloaders["val"], classes, hardware)
     settings = Settings(epochs=epochs, lr=lr, weight_decay=weight_decay)
