@@ -28,10 +28,6 @@ class Head:
     kind: str
     arguments: dict = field(default_factory=dict)
 
-    def build(self, backbone: Backbone) -> nn.Module:
-        """The head as a module that fits the backbone, with fresh weights (edges, imagenet: with their own)."""
-        return _KINDS[self.kind](backbone, **self.arguments)
-
 
 def linear(classes: int) -> Head:
     """One linear layer on the features: (b, width) -> logits (b, classes). With a frozen backbone: a linear probe."""
@@ -70,7 +66,7 @@ class Classifier(Settled):
     def __init__(self, backbone: Encoder, head: Head):
         super().__init__()
         self.backbone = backbone
-        self.head = head.build(backbone)
+        self.head = _KINDS[head.kind](backbone, **head.arguments)  # fresh weights; edges and imagenet bring their own
         self.spec: dict = {"backbone": backbone.spec, "head": head.kind, **head.arguments}
         self.as_built = self.shapes()
 
@@ -100,9 +96,7 @@ def attach_head(backbone: Encoder, head: Head) -> Classifier:
             f"{type(head).__name__}. Add a module of your own with nn.Sequential(backbone, module)."
         )
     if head.kind in ("conv_pool", "edges", "imagenet") and not isinstance(backbone, Backbone):
-        raise CourseError(
-            f"The head {head.kind!r} needs maps of pictures, but {backbone.name} reads text: use heads.linear."
-        )
+        raise CourseError(f"The head {head.kind!r} needs maps, but {backbone.name} reads text: use heads.linear.")
     return Classifier(backbone, head)
 
 
@@ -110,9 +104,7 @@ def build(spec: dict) -> Classifier:
     """The architecture that ``classifier.spec`` describes, with random weights, to load saved ones into."""
     rest = {key: value for key, value in spec.items() if key not in ("backbone", "head")}
     if not {"backbone", "head"} <= set(spec) or spec["head"] not in _KINDS:
-        raise CourseError(
-            f"This describes no model of the course: {spec!r}. Expected backbone, head and its arguments."
-        )
+        raise CourseError(f"This describes no model of the course: {spec!r}. Expected backbone, head, its arguments.")
     of = spec["backbone"]
     backbone = text_encoder(**of) if isinstance(of, dict) else load_backbone(of, weights=None)
     return attach_head(backbone, Head(spec["head"], rest))
@@ -120,9 +112,7 @@ def build(spec: dict) -> Classifier:
 
 def _count(value: int, what: str) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise CourseError(
-            f"The number of {what} must be a whole number of at least 1, found {value!r}. Did you mean len(...)?"
-        )
+        raise CourseError(f"The number of {what} is a whole number, 1 or more, found {value!r}. Did you mean len(...)?")
     return int(value)
 
 
@@ -178,9 +168,7 @@ class EdgeHead(nn.Module):
 
 def _edges(backbone: Backbone) -> nn.Module:
     if backbone.name != "vgg16_edges":
-        raise CourseError(
-            f"The edge head was trained with vgg16_edges and fits no other backbone, found {backbone.name}."
-        )
+        raise CourseError(f"The edge head was trained with vgg16_edges and fits no other, found {backbone.name}.")
     head = EdgeHead((64, 128, 256, 512, 512))
     if _is_as_published(backbone):
         import h5py
