@@ -156,12 +156,9 @@ def find_row(name: str) -> Row:
     known = sorted({*TABLE, *_torchvision_names(), *timm.list_models()})
     close = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5)
     close = [*dict.fromkeys([*difflib.get_close_matches(str(name), TABLE, n=1, cutoff=0.6), *close])][:4]
-    raise CourseError(
-        (
-            f"torchvision's {name} is left out: it has a second preprocessing inside, and returns two results in training. "
-            if name in _LEFT_OUT
-            else f"No backbone is called {name!r}. "
-        )
-        + (f"Did you mean {' or '.join(close)}? " if close else "")
-        + f"The course's own table has {', '.join(TABLE)}; nearly any other name of torchvision or timm works too."
-    )
+    why = f"No backbone is called {name!r}."
+    if name in _LEFT_OUT:
+        why = f"torchvision's {name} is left out: it has a second preprocessing inside, and two results in training."
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    own = f"The course's own table has {', '.join(TABLE)}; nearly any other name of torchvision or timm works too."
+    raise CourseError(f"{why}{meant} {own}")
