@@ -114,11 +114,9 @@ class Attention(TextEncoder):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, layers=layers, dropout=dropout)
         self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.position = nn.Parameter(0.1 * torch.randn(self.longest, dim))
-        layer = [
-            nn.TransformerEncoderLayer(dim, 4, 2 * dim, dropout, batch_first=True, norm_first=True)
-            for _ in range(layers)
-        ]
-        self.layers, self.norm, self.width = nn.ModuleList(layer), nn.LayerNorm(dim), dim
+        how = {"batch_first": True, "norm_first": True}
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(dim, 4, 2 * dim, dropout, **how) for _ in range(layers))
+        self.norm, self.width = nn.LayerNorm(dim), dim
 
     @property
     def stages(self) -> dict[str, list[nn.Module]]:
