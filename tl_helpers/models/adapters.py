@@ -20,9 +20,7 @@ def add_lora(model: Classifier, rank: int = 8, *, targets: tuple[str, ...] = ("q
     from peft.tuners.lora import LoraLayer
 
     if isinstance(targets, str) or not rank >= 1:
-        raise CourseError(
-            f'targets is a tuple of names such as ("query", "value"), rank at least 1; found {targets!r}, {rank}.'
-        )
+        raise CourseError(f'targets is a tuple of names, as in ("query",), rank at least 1; found {targets!r}, {rank}.')
     if any(isinstance(module, LoraLayer) for module in model.modules()):
         raise CourseError("This model has adapters already: merge_lora first, or make the model anew.")
     kinds = (nn.Linear, nn.Conv2d)

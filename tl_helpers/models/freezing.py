@@ -37,9 +37,8 @@ def unfreeze_from(model: nn.Module, stage: str) -> None:
     backbone = getattr(model, "backbone", model)
     stages = parts(backbone)
     if stage not in stages:
-        raise CourseError(
-            f"{getattr(backbone, 'name', 'This network')} has no stage {stage!r}; from stem to top: {', '.join(stages)}."
-        )
+        name = getattr(backbone, "name", "This network")
+        raise CourseError(f"{name} has no stage {stage!r}; from stem to top: {', '.join(stages)}.")
     freeze(backbone)
     names = list(stages)
     for name in names[names.index(stage) :]:

@@ -77,9 +77,7 @@ class LanguageModel(nn.Module):
         tokenizer = self.encoder.tokenizer
         words = [word for word in tokenizer.encode(start).ids if word != UNKNOWN]
         if not words or not temperature > 0:
-            raise CourseError(
-                f"write takes at least one known word and a temperature above 0, found {start!r}, {temperature}."
-            )
+            raise CourseError(f"write takes a known word and a temperature above 0, found {start!r}, {temperature}.")
         draw, device = torch.Generator().manual_seed(int(seed)), self.bias.device
         modes = {module: module.training for module in self.modules()}
         self.eval()

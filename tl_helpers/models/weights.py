@@ -129,8 +129,7 @@ def _check_sha256(path: Path, beginning: str) -> None:
     found = sha256_of(path)
     if not found.startswith(beginning):
         raise CourseError(
-            f"The weights file {path.name} is damaged (sha256 {found[:8]}… instead of {beginning[:8]}…). "
-            f"Delete it and load the backbone again: {path}"
+            f"{path} is damaged (sha256 {found[:8]}… instead of {beginning[:8]}…). Delete it and load the backbone again."
         )
 
 
