@@ -47,14 +47,12 @@ def gradual(
             unfreeze_from(model, stage)
             if rests:
                 freeze_batch_norm(model.backbone)
-        # each phase needs an order of its own, because `fit` counts its epochs from 0 again
-        batches = batches_for(model, train, batch_size=batch_size, shuffle=True, seed=seed * 31 + phase, **common)
+        own = seed * 31 + phase  # each phase needs an order of its own, because `fit` counts its epochs from 0 again
+        batches = batches_for(model, train, batch_size=batch_size, shuffle=True, seed=own, **common)
         settings = Settings(length, lr=lr, schedule="slanted", warmup=0.1, label_smoothing=0.1, keep="last")
         groups = parameter_groups(model, lr, rate_decay)
         name = "head" if stage is None else f"from {stage}"
-        fitted = fit(
-            model, batches, looks, settings, hardware=hardware, seed=seed * 31 + phase, groups=groups, phase=name
-        )
+        fitted = fit(model, batches, looks, settings, hardware=hardware, seed=own, groups=groups, phase=name)
         model.trained_size, model.class_names = common["size"], train.classes
         result.history += fitted.history
         result.val, result.ended = fitted.val or result.val, fitted.ended
