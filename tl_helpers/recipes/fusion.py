@@ -75,16 +75,12 @@ def adapt_batch_norm(backbone: Backbone, images, *, size: int | None = None) -> 
         CourseError: a set with the role "test" or "all", one smaller than a batch of two, a backbone without batch norm.
     """
     if images.role in ("test", "all"):
-        raise CourseError(
-            f"Statistics are something learnt: take them from the train part, not from a set of role {images.role!r}."
-        )
+        raise CourseError(f"Statistics are learnt: take them from the train part, not a set of role {images.role!r}.")
     size, hardware = size or backbone.preprocess.size, pick_device()
     adapted = copy.deepcopy(backbone).eval()
     norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or len(images) < 2:
-        raise CourseError(
-            f"{backbone.name} has {len(norms)} batch norms and the set {len(images)} images: nothing to adapt."
-        )
+        raise CourseError(f"{backbone.name} has {len(norms)} batch norms for {len(images)} images: nothing to adapt.")
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -124,7 +120,5 @@ class AllStages(nn.Module):
 
 def _together(source: Rows, target: Rows) -> Rows:
     if source[0].shape[1:] != target[0].shape[1:]:
-        raise CourseError(
-            f"Source and target need features of the same width; found {source[0].shape[1]} and {target[0].shape[1]}."
-        )
+        raise CourseError(f"Both domains need the same width; found {source[0].shape[1]} and {target[0].shape[1]}.")
     return torch.cat([source[0], target[0]]), torch.cat([source[1], target[1]])

@@ -46,9 +46,7 @@ def probe(
     if not all(bool(torch.isfinite(part[0]).all()) for part in (train, val) if part is not None):
         raise CourseError("Some features are NaN or infinite: check how they were made before fitting a head to them.")
     if len(labels.unique()) < 2:
-        raise CourseError(
-            f"A probe needs at least two classes; all {len(labels)} training labels are {labels[:1].tolist()}."
-        )
+        raise CourseError(f"A probe needs at least two classes; all {len(labels)} labels are {labels[:1].tolist()}.")
     strengths = strengths or (STRENGTHS if val is not None else (0.01,))
     if val is None and len(strengths) > 1:
         raise CourseError(f"{len(strengths)} strengths and nothing to choose by: pass val=(features, labels), or one.")

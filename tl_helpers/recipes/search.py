@@ -184,9 +184,7 @@ def search(
         watch(found)  # whoever stops the search now has seen what is kept
     if not found.best:
         wild = f"in {sum(trial.diverged for trial in found.trials)} of {len(plan)} the loss became infinite"
-        raise DivergedError(
-            f"No trial ran to the end: {wild}, the others were pruned. Add smaller learning rates to the space."
-        )
+        raise DivergedError(f"No trial ran to the end: {wild}, the others were pruned. Add smaller rates to the space.")
     return found
 
 
