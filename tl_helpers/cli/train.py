@@ -225,7 +225,7 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
 def runs(data: str, what: list) -> Path:
     """The default folder of results; CourseError if it would lie among the pictures, to be taken for a class next time."""
     if Path.cwd().is_relative_to(Path(data).expanduser().resolve()):
-        raise CourseError(f"Results would lie in {Path.cwd()}, among the pictures: choose another folder with --out.")
+        raise CourseError(f"Results go into {Path.cwd()}, among the pictures: choose a folder elsewhere with --out.")
     return Path("runs", "-".join(map(str, what)).replace("/", "-"))
 
 
