@@ -156,10 +156,10 @@ def bf16_gains() -> dict[str, float]:
     return entries(cache_dir() / "bf16.json")
 
 
-def _measure_bf16(forward: Callable[[], object], tries: int = 5) -> float:
+def _measure_bf16(forward: Callable[[], object]) -> float:
     best = {"fp32": float("inf"), "bf16": float("inf")}
     with torch.inference_mode():
-        for _ in range(tries):
+        for _ in range(5):
             for precision in best:  # in turn, so that a busy moment hits both
                 with Hardware(torch.device("cpu"), precision).autocast():
                     start = time.perf_counter()

@@ -8,12 +8,12 @@ import ipywidgets
 from tl_helpers.recipes.cluster_views import colour, map_svg
 
 
-def player(frames: Sequence[str], captions: Sequence[str], *, interval: int = 900) -> ipywidgets.VBox:
+def player(frames: Sequence[str], captions: Sequence[str]) -> ipywidgets.VBox:
     """Play `frames` (HTML or SVG), each under its caption, or step through them with the slider.
 
     Set `box.children[0].children[1].value` (0 to the last frame), read `box.children[1].value`.
     """
-    play = ipywidgets.Play(min=0, max=len(frames) - 1, interval=interval)
+    play = ipywidgets.Play(min=0, max=len(frames) - 1, interval=900)
     slider = ipywidgets.IntSlider(min=0, max=len(frames) - 1, description="step", layout={"width": "60%"})
     ipywidgets.jslink((play, "value"), (slider, "value"))
     page = ipywidgets.HTML()
