@@ -23,6 +23,7 @@ from tl_helpers.recipes.cluster_views import COLOURS as PALETTE
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 RIGHT, WRONG, QUIET = PALETTE[0], PALETTE[1], "#595959"
 WIDTH = 10.0  # inches, of every figure
+BARE = {"xticks": [], "yticks": [], "frame_on": False}  # axes of which only the picture shows
 LIMIT = 75_000  # bytes of a figure; the course allows 80 kB
 # System fonts for Chinese, Japanese and Korean; those that are installed fill in where DejaVu lacks a character.
 CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
@@ -113,10 +114,10 @@ def put(axes: Axes, image: Tensor, caption: str = "", colour: str = "black", wid
     axes.spines[:].set(color=colour, linewidth=3)
 
 
-def short(text: str, width: int, lines: int = 2) -> str:
-    """Wrap `text`, keeping its line breaks; the parts share `lines` lines of `width`, the rest becomes an ellipsis."""
+def short(text: str, width: int) -> str:
+    """Wrap `text`, keeping its line breaks; the parts share two lines of `width`, the rest becomes an ellipsis."""
     parts = text.split("\n")
-    wrapped = [textwrap.wrap(part, width, max_lines=max(1, lines // len(parts)), placeholder="…") for part in parts]
+    wrapped = [textwrap.wrap(part, width, max_lines=max(1, 2 // len(parts)), placeholder="…") for part in parts]
     return "\n".join(line for part in wrapped for line in part)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from tl_helpers.lessons.plots.canvas import MARKERS, PALETTE, WIDTH, footnote, shown, tiles
+from tl_helpers.lessons.plots.canvas import MARKERS, WIDTH, footnote, shown, tiles
 from tl_helpers.lessons.plots.pictures import pick
+from tl_helpers.recipes.cluster_views import colour
 
 
 @shown
@@ -27,15 +28,14 @@ def maps(
         xy, labels = np.asarray(panel["xy"]), np.asarray(panel["labels"])
         for number in np.unique(labels).tolist():
             own = xy[labels == number]
-            colour = PALETTE[number % len(PALETTE)] if number >= 0 else "#999999"
             label = names[number] if 0 <= number < len(names) else None
             mark = MARKERS[number % len(MARKERS)]
-            axes.scatter(*own.T, s=14, color=colour, alpha=0.7, linewidths=0, marker=mark, label=label)
+            axes.scatter(*own.T, s=14, color=colour(number), alpha=0.7, linewidths=0, marker=mark, label=label)
         for x, y, wide, high, degrees, number in panel.get("rings", ()):
-            colour = PALETTE[int(number) % len(PALETTE)]
-            axes.add_patch(Ellipse((x, y), 2 * wide, 2 * high, angle=degrees, fill=False, lw=2.5, color=colour))
+            edge = colour(int(number))
+            axes.add_patch(Ellipse((x, y), 2 * wide, 2 * high, angle=degrees, fill=False, lw=2.5, color=edge))
         for number, (x, y) in enumerate(panel.get("centres", ())):
-            axes.scatter(x, y, s=260, color=PALETTE[number % len(PALETTE)], edgecolors="white", linewidths=2, zorder=3)
+            axes.scatter(x, y, s=260, color=colour(number), edgecolors="white", linewidths=2, zorder=3)
             style = {"color": "white", "ha": "center", "va": "center_baseline", "weight": "bold"}
             axes.annotate(str(number), (x, y), zorder=4, **style)
         axes.set(xticks=[], yticks=[])

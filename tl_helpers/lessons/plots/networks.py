@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tl_helpers.data import fit_square
 from tl_helpers.errors import CourseError
-from tl_helpers.lessons.plots.canvas import WIDTH, footnote, pixels, put, short, shown
+from tl_helpers.lessons.plots.canvas import BARE, WIDTH, footnote, pixels, put, short, shown
 from tl_helpers.lessons.plots.pictures import pick
 from tl_helpers.models.backbones import outputs
 
@@ -29,9 +29,8 @@ def filters(weight: Tensor, *, count: int = 64, columns: int = 16, title: str = 
     weight = (weight - low) / (high - low).clamp(min=1e-12)
     columns = min(columns, len(weight))
     rows = -(-len(weight) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, rows * WIDTH / columns + 0.6), squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
+    size = (WIDTH, rows * WIDTH / columns + 0.6)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, subplot_kw=BARE)
     for axes, one in zip(grid.flat, weight, strict=False):
         axes.imshow(pixels(one), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     shown_of = f"{len(weight)} of {total} filters" if total > len(weight) else f"All {total} filters"
@@ -45,7 +44,7 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
     stages = dict(maps) if isinstance(maps, Mapping) else {"": maps}
     cell = WIDTH / (count + 0.6)
     size = (WIDTH, len(stages) * (cell + 0.35) + 0.6)
-    figure, grid = plt.subplots(len(stages), count, figsize=size, squeeze=False)
+    figure, grid = plt.subplots(len(stages), count, figsize=size, squeeze=False, subplot_kw=BARE)
     for line, (name, stage) in zip(grid, stages.items(), strict=True):
         if stage.ndim not in (3, 4) or (stage.ndim == 3 and len(stage) == 1):  # (1, tokens, width) of a transformer
             raise CourseError(
@@ -55,9 +54,6 @@ def feature_maps(maps: Tensor | Mapping[str, Tensor], *, count: int = 6, title: 
         stage = stage.detach().float().cpu()
         stage = stage[0] if stage.ndim == 4 else stage
         strongest = stage.flatten(1).std(dim=1).topk(min(count, len(stage))).indices.tolist()
-        for axes in line:
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
         for axes, channel in zip(line, strongest, strict=False):
             axes.imshow(stage[channel].numpy(), cmap="cividis")
             axes.set_xlabel(f"channel {channel}", fontsize=12)

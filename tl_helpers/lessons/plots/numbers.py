@@ -66,18 +66,16 @@ def history(result, *, title: str = "Training history") -> Figure:
     epochs = np.arange(first, first + len(rows))
     figure, (losses, shares) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
     curves = [
-        (losses, "train_loss", "training"),
-        (losses, "val_loss", "validation"),
-        (shares, "train_accuracy", "training"),
-        (shares, "val_accuracy", "validation"),
-        (shares, "val_balanced_accuracy", "validation, balanced"),
+        (losses, "train_loss", "training", PALETTE[0], "o-"),
+        (losses, "val_loss", "validation", PALETTE[1], "s-"),
+        (shares, "train_accuracy", "training", PALETTE[0], "o-"),
+        (shares, "val_accuracy", "validation", PALETTE[1], "s-"),
+        (shares, "val_balanced_accuracy", "validation, balanced", PALETTE[2], "^--"),
     ]
-    style = {"training": (PALETTE[0], "o", "-"), "validation": (PALETTE[1], "s", "-")}
-    for axes, key, name in curves:
+    for axes, key, name, colour, line in curves:
         values = np.array([row.get(key) for row in rows], dtype=float)  # None becomes nan
         if np.isfinite(values).any():
-            colour, marker, line = style.get(name, (PALETTE[2], "^", "--"))
-            axes.plot(epochs, values, color=colour, marker=marker, linestyle=line, label=name)
+            axes.plot(epochs, values, line, color=colour, label=name)
     losses.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)")
     shares.set(title="Accuracy", xlabel="epoch", ylabel="accuracy")
     for axes in (losses, shares):
