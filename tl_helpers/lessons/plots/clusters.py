@@ -54,11 +54,8 @@ def cluster_faces(image_set, clusters, *, show: str = "nearest", count: int = 8)
     numbers = [getattr(clusters, show)(c, count).tolist() for c in range(min(6, clusters.k))]
     count = max(map(len, numbers))
     images = [picture for row in numbers for picture in (*pick(image_set, row), *[None] * (count - len(row)))]
+    title = "Nearest to each cluster's centre" if show == "nearest" else "Least certain in each cluster"
+    how = {"columns": count, "row_names": [f"{c}: {n}" for c, n in enumerate(clusters.sizes[:6])]}
     return tiles(
-        images,
-        [""] * len(images),
-        columns=count,
-        title="Nearest to each cluster's centre" if show == "nearest" else "Least certain in each cluster",
-        row_names=[f"{c}: {clusters.sizes[c]}" for c in range(len(numbers))],
-        note=f"Left: cluster and size. {image_set.attribution}",
+        images, [""] * len(images), title=title, note=f"Left: cluster and size. {image_set.attribution}", **how
     )

@@ -44,15 +44,9 @@ def pairs(source, target, names: Sequence[str]) -> Figure:
     indices = find(source, names)
     images = pick(source, indices) + pick(target, indices)
     artists = [artist(source), artist(target)]
-    captions = [""] * len(names) + list(names)
-    return tiles(
-        images,
-        captions,
-        columns=len(names),
-        title=f"The same things, drawn by {artists[0]} and by {artists[1]}",
-        row_names=artists,
-        note=credits_of(source, target),
-    )
+    captions, title = [""] * len(names) + list(names), f"The same things, drawn by {artists[0]} and by {artists[1]}"
+    how = {"columns": len(names), "row_names": artists, "note": credits_of(source, target)}
+    return tiles(images, captions, title=title, **how)
 
 
 @shown
@@ -85,15 +79,10 @@ def neighbours(
     images = pick(queries, indices) + pick(known, got) + pick(known, indices)
     captions = [queries.names[i] for i in indices] + [known.names[i] for i in got] + [""] * len(indices)
     marks = ["black"] * len(indices) + [RIGHT if right[i] else WRONG for i in indices] + ["black"] * len(indices)
-    return tiles(
-        images,
-        captions,
-        columns=len(indices),
-        title=f"{title}: {int(right.sum())} of {len(right)} matched correctly",
-        colours=marks,
-        row_names=[f"new, by\n{artist(queries)}", f"nearest, by\n{artist(known)}", "should\nbe this"],
-        note=credits_of(queries, known),
-    )
+    rows = [f"new, by\n{artist(queries)}", f"nearest, by\n{artist(known)}", "should\nbe this"]
+    title = f"{title}: {int(right.sum())} of {len(right)} matched correctly"
+    how = {"columns": len(indices), "colours": marks, "row_names": rows, "note": credits_of(queries, known)}
+    return tiles(images, captions, title=title, **how)
 
 
 @shown
