@@ -56,9 +56,9 @@ def pieces_encoder(tokenizer: Tokenizer) -> Encoder:
         chunks, room = [], 256 - len(query) - 1
         for s, sentence in enumerate(question.context):
             rows = [
-                (piece, own.get(word.lower(), 0) if first else 0, len(question.context) - s)
+                (piece, 0 if n else own.get(word.lower(), 0), len(question.context) - s)
                 for word in sentence
-                for first, piece in zip([True, *[False] * 99], pieces(word), strict=False)
+                for n, piece in enumerate(pieces(word))
             ][:room]
             if not chunks or len(chunks[-1]) + len(rows) > room:
                 chunks.append([])
