@@ -212,10 +212,8 @@ def _check_classes(root: Path, classes: tuple[str, ...], labels: Tensor) -> None
     if len(classes) < 2:
         inside = [folder.name for folder in _folders(root / classes[0])] if (root / classes[0]).is_dir() else []
         hint = f" {classes[0]} itself contains folders ({', '.join(inside[:3])}): did you mean {root / classes[0]}?"
-        raise CourseError(
-            f"{root} has only one class, {classes[0]!r}. Telling things apart takes two folders or more."
-            + (hint if len(inside) > 1 else "")
-        )
+        one = f"{root} has only one class, {classes[0]!r}. Telling things apart takes two folders or more."
+        raise CourseError(one + (hint if len(inside) > 1 else ""))
     _check_counts(classes, labels.numpy(), "to train, to choose and to test")
 
 

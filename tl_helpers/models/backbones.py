@@ -174,9 +174,8 @@ def whole_network(row: Row, trained: bool) -> tuple[nn.Module, str]:
         # A transformer's positions are resized to fit the images it gets, rather than refusing other sizes.
         any_size = timm.models.is_model_in_modules(row.architecture.split(".")[0], _SIZED)
         overlay = {"file": str(path), "source": "", "custom_load": False} if row.weights == "timm" and path else None
-        network = timm.create_model(
-            row.architecture, bool(overlay), pretrained_cfg_overlay=overlay, dynamic_img_size=any_size or None
-        )  # timm leaves out what is None
+        how = {"pretrained_cfg_overlay": overlay, "dynamic_img_size": any_size or None}  # timm leaves out what is None
+        network = timm.create_model(row.architecture, bool(overlay), **how)
         if overlay:
             return network, source
     elif row.library == "vgg-conv":
