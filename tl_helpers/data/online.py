@@ -16,26 +16,16 @@ from tl_helpers.data.images import StreamedImages, fit_square, read_many, room_f
 from tl_helpers.data.splits import Split, make_split
 from tl_helpers.errors import CourseError
 
-# name: (each part's role and how torchvision is asked for it, image size, licence, attribution)
-_SETS = {
-    "Flowers102": (
-        {"train": {"split": "train"}, "val": {"split": "val"}, "test": {"split": "test"}},
-        256,
-        "not stated: for research",
-        "Flowers102 by M.-E. Nilsback and A. Zisserman (2008)",
-    ),
-    "OxfordIIITPet": (
-        {"train": {"split": "trainval"}, "test": {"split": "test"}},
-        256,
-        "CC-BY-SA-4.0",
-        "Oxford-IIIT Pet by O. Parkhi, A. Vedaldi, A. Zisserman and C. V. Jawahar (CC-BY-SA-4.0)",
-    ),
-    "CIFAR10": (
-        {"train": {"train": True}, "test": {"train": False}},
-        32,
-        "not stated: for research",
-        "CIFAR-10 by A. Krizhevsky (2009)",
-    ),
+_PARTS = {  # how torchvision is asked for each part
+    "Flowers102": {part: {"split": part} for part in ("train", "val", "test")},
+    "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
+    "CIFAR10": {"train": {"train": True}, "test": {"train": False}},
+}
+_PETS = "Oxford-IIIT Pet by O. Parkhi, A. Vedaldi, A. Zisserman and C. V. Jawahar (CC-BY-SA-4.0)"
+_CREDITS = {  # licence and attribution
+    "Flowers102": ("not stated: for research", "Flowers102 by M.-E. Nilsback and A. Zisserman (2008)"),
+    "OxfordIIITPet": ("CC-BY-SA-4.0", _PETS),
+    "CIFAR10": ("not stated: for research", "CIFAR-10 by A. Krizhevsky (2009)"),
 }
 PATIENCE = 30  # seconds without a byte until a download counts as failed; urllib would wait for ever
 
@@ -45,9 +35,8 @@ def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -
 
     Downloaded once into data/cache/torchvision. Raises CourseError without a network, and names the sets that need none.
     """
-    asked, size, licence, attribution = _SETS[name]
-    size = image_size or size
-    parts = {role: _open(name, arguments) for role, arguments in asked.items()}
+    size, (licence, attribution) = image_size or (32 if name == "CIFAR10" else 256), _CREDITS[name]
+    parts = {role: _open(name, arguments) for role, arguments in _PARTS[name].items()}
     labels = {role: _labels(part) for role, part in parts.items()}
     whole = ConcatDataset(parts.values())
     ends = [0, *whole.cumulative_sizes]
