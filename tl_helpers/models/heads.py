@@ -11,6 +11,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import Conv2dNormActivation
 
 from ..errors import CourseError
 from ..sources import path_of
@@ -125,15 +126,8 @@ def _mlp(backbone: Backbone, classes: int, hidden: int, dropout: float) -> nn.Mo
 
 
 def _conv_pool(backbone: Backbone, classes: int, hidden: int, dropout: float) -> nn.Module:
-    head = nn.Sequential(
-        nn.Conv2d(backbone.channels, hidden, 3, padding=1, bias=False),
-        nn.BatchNorm2d(hidden),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, classes),
-    )
+    conv = Conv2dNormActivation(backbone.channels, hidden, inplace=False)  # 3x3, batch norm, ReLU
+    head = nn.Sequential(*conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(hidden, classes))
     head.takes = "maps"
     return head
 

@@ -9,6 +9,7 @@ from collections import OrderedDict
 import timm
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
+from torchvision.ops import Conv2dNormActivation
 
 from .quick_layers import pool
 
@@ -88,8 +89,7 @@ class _RowsAsMap(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, *then: nn.Module) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(), *then)
+    return nn.Sequential(*Conv2dNormActivation(inputs, outputs, inplace=False), *then)
 
 
 def _shortcut(inputs: int, outputs: int) -> nn.Sequential:
