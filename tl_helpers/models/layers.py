@@ -60,9 +60,5 @@ def summary_row(backbone: Backbone, size: int | None = None) -> dict:
     shapes = {id(t): t.detach().to("meta") for t in (*backbone.parameters(), *backbone.buffers())}  # without numbers
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         copy.deepcopy(backbone, shapes).eval()(torch.zeros(1, 3, size, size, device="meta"))
-    return {
-        "name": backbone.name,
-        "parameters": sum(p.numel() for p in backbone.parameters()),
-        "mult_adds": counter.get_total_flops() // 2,
-        "width": backbone.width,
-    }
+    cost = {"parameters": sum(p.numel() for p in backbone.parameters()), "mult_adds": counter.get_total_flops() // 2}
+    return {"name": backbone.name, **cost, "width": backbone.width}

@@ -21,16 +21,10 @@ def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int 
 
     A word's score is its mean TF-IDF in the cluster minus its mean elsewhere; English function words are left out.
     """
-    rows = [
-        {
-            "cluster": c,
-            "size": int(clusters.sizes[c]),
-            "nearest": clusters.nearest(c, count).tolist(),
-            "least_sure": clusters.least_sure(c, count).tolist(),
-            "words": [],
-        }
-        for c in range(clusters.k)
-    ]
+    rows = []
+    for c in range(clusters.k):
+        shown = {"nearest": clusters.nearest(c, count).tolist(), "least_sure": clusters.least_sure(c, count).tolist()}
+        rows.append({"cluster": c, "size": int(clusters.sizes[c]), **shown, "words": []})
     if texts is None:
         return rows
     from sklearn.feature_extraction.text import TfidfVectorizer
