@@ -60,7 +60,7 @@ def views(name: str, size: int) -> list[v2.Transform]:
 
 def _single(name: str, size: int, strength: float, background: int) -> list[v2.Transform]:
     if name == "crop":
-        return [v2.RandomResizedCrop(size, scale=(max(1 - strength, 0.1), 1.0), ratio=(0.85, 1.18), antialias=True)]
+        return [_part(size, max(1 - strength, 0.1))]
     linear, part = v2.InterpolationMode.BILINEAR, 0.5 * strength
     # padded with background before a turn; otherwise torchvision draws a fine grey line where the picture ends
     if name == "turn":
