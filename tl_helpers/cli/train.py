@@ -213,11 +213,8 @@ def _out(arguments: argparse.Namespace, budget: str, size: str, epochs: int) -> 
     probes = arguments.recipe == "probe"  # no epochs, no augmentation
     what = [Path(arguments.data).resolve().name, arguments.backbone, arguments.recipe, budget]
     what += [arguments.augment] * (not probes)
-    what += [
-        f"{name}{value}"
-        for name in ("lr", "ema", "weight_decay", "search", "text_column", "label_column")
-        if (value := getattr(arguments, name)) is not None
-    ]
+    options = ("lr", "ema", "weight_decay", "search", "text_column", "label_column")
+    what += [f"{name}{value}" for name in options if (value := getattr(arguments, name)) is not None]
     numbers = f"{size}{'' if probes else f'-{epochs}epochs'}-seed{arguments.seed}-split{arguments.split_seed}"
     return writable(arguments.out or runs(arguments.data, [*what, numbers]))
 

@@ -114,11 +114,9 @@ class _Run:
         self.best = files.snapshot(model)  # what an interruption before the end of the first epoch goes back to
         self.peaks = [group.get("lr", settings.lr) for group in groups]
         self.groups = [{k: v for k, v in group.items() if k not in ("name", "params")} for group in groups]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": group["params"], **own} for group, own in zip(groups, self.groups, strict=True)],
-            weight_decay=settings.weight_decay,
-            fused=hardware.device.type in ("cpu", "cuda"),
-        )
+        own = [{"params": group["params"], **rest} for group, rest in zip(groups, self.groups, strict=True)]
+        fused = hardware.device.type in ("cpu", "cuda")
+        self.optimiser = torch.optim.AdamW(own, weight_decay=settings.weight_decay, fused=fused)
         self.learning = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.scaler, self.average, self.judged = hardware.scaler(), None, model  # judged: what is validated and kept
         if settings.ema is not None:

@@ -56,6 +56,5 @@ def cluster_faces(image_set, clusters, *, show: str = "nearest", count: int = 8)
     images = [picture for row in numbers for picture in (*pick(image_set, row), *[None] * (count - len(row)))]
     title = "Nearest to each cluster's centre" if show == "nearest" else "Least certain in each cluster"
     how = {"columns": count, "row_names": [f"{c}: {n}" for c, n in enumerate(clusters.sizes[:6])]}
-    return tiles(
-        images, [""] * len(images), title=title, note=f"Left: cluster and size. {image_set.attribution}", **how
-    )
+    note = f"Left: cluster and size. {image_set.attribution}"
+    return tiles(images, [""] * len(images), title=title, note=note, **how)
