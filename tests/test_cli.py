@@ -83,6 +83,8 @@ def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkey
     assert json.loads(again.splitlines()[-1])["test"] == found["test"] and "finished already" in again
     assert "finished already" not in printed and "To use it: " in printed and "One run: which 207 pictures" in printed
     assert printed.startswith("emoji-google: 844 pictures of")
+    split, used = json.loads((tmp_path / "split.json").read_text()), data.load("emoji-google").split
+    assert split["hash"] == used.hash and split["test"] == used.test.tolist() and len(split["train"]) == 547
     assert "differs in" in no(capsys, *argv, "--seed", 1)
 
 

@@ -268,6 +268,8 @@ def test_a_k_that_cannot_be_tried_is_told():
     for ks, criterion in (([1, 2], "silhouette"), ([2, 9], "bic"), ([], "gap"), ([0, 1], "gap")):
         with pytest.raises(CourseError, match="compares k from"):
             choose_k(rows, ks, criterion)
+    with pytest.raises(CourseError, match="at least one draw"):
+        choose_k(rows, [2], draws=0)
     with pytest.raises(CourseError, match="try one of silhouette"):
         choose_k(rows, [2], "elbow")
 

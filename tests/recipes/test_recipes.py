@@ -499,6 +499,22 @@ def test_a_model_whose_layers_were_replaced_has_no_file_that_could_be_read(emoji
     assert tl.transfer(other, emoji, "fine-tune", seed=np.int64(1), **few).made["seed"] == 1
 
 
+def test_a_tensor_or_a_name_is_no_set(emoji):
+    model = tl.attach_head(tl.load_backbone("mobilenet_v3_small", weights=None), tl.heads.linear(6))
+    for use, wrong in (
+        (lambda: tl.features(model.backbone, emoji.images[:2]), "Tensor"),
+        (lambda: tl.evaluate(model, emoji.images[:2]), "Tensor"),
+        (lambda: tl.transfer(model, "emoji-google"), "str"),
+    ):
+        with pytest.raises(CourseError, match=f"Expected a set of pictures or texts.*found a {wrong}"):
+            use()
+
+
+def test_a_probe_has_an_output_for_every_label():
+    with pytest.raises(CourseError, match="classes=2, but the labels go up to 2"):
+        tl.probe((torch.randn(6, 4), torch.tensor([0, 1, 2] * 2)), classes=2)
+
+
 def test_a_probe_says_that_features_are_no_numbers():
     rows = torch.randn(8, 3)
     rows[2, 1] = float("nan")

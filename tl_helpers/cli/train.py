@@ -13,7 +13,7 @@ from tl_helpers.cli import texts
 from tl_helpers.cli.searching import SEARCHED, choose
 from tl_helpers.errors import CourseError, count
 from tl_helpers.sources import command as typed
-from tl_helpers.sources import writable
+from tl_helpers.sources import writable, write_atomically
 
 FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "macro F1"}
 # What leaves the class of these as it is, the default first (data/results: *_recipes.json, augment.json); the rest is
@@ -86,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         size = fitting
     model = attach_head(backbone, heads.linear(len(data.classes)))
     folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing has been refused
+    write_atomically(folder / "split.json", data.split.written())
     changed = "as searched" if arguments.search else arguments.augment
     at = f"at {size} {'tokens' if reads else 'px'}"
     if arguments.recipe != "probe":

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 import warnings
 from dataclasses import dataclass
 
@@ -25,6 +26,12 @@ class Split:
         for part in (self.train, self.val, self.test):
             digest.update(len(part).to_bytes(8, "little") + part.astype("<i8").tobytes())
         return digest.hexdigest()
+
+    def written(self) -> str:
+        """JSON of the hash and of each part's positions in the set: a record to keep beside the results."""
+        return json.dumps(
+            {"hash": self.hash, **{part: getattr(self, part).tolist() for part in ("train", "val", "test")}}
+        )
 
 
 def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.15, seed: int = 0) -> Split:

@@ -78,6 +78,8 @@ def choose_k(
     least = 1 if criterion in ("bic", "gap") else 2
     if criterion not in CRITERIA:
         raise CourseError(f"The criterion {criterion!r} is not known; try one of {', '.join(CRITERIA)}.")
+    if draws < 1:
+        raise CourseError(f"It takes at least one draw of rows; found draws={draws}.")
     if not ks or ks[0] < least or ks[-1] >= size:
         raise CourseError(
             f"{criterion} compares k from {least} to {size - 1} here ({len(rows)} rows, {size} of them per draw); "

@@ -16,7 +16,7 @@ from ..data import ImageSet, TextSet, views
 from ..device import Hardware, pick_device
 from ..engine.metrics import measure, predict
 from ..errors import CourseError
-from .sets import asked_size, batches_for
+from .sets import asked_size, batches_for, check_set
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def evaluate(
     """
     if not isinstance(model, nn.Module):
         raise CourseError(f"evaluate takes a model; found a {type(model).__name__}. A Result has one: result.model.")
+    check_set(images)
     learnt = getattr(model, "class_names", images.classes)
     if learnt != images.classes:
         raise CourseError(

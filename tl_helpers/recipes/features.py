@@ -18,7 +18,7 @@ from ..models import Classifier
 from ..models.encoder import Encoder
 from ..models.text_encoders import TextEncoder
 from ..sources import cache_dir
-from .sets import asked_size, batches_for, tokenizer_of
+from .sets import asked_size, batches_for, check_set, tokenizer_of
 
 
 def features(
@@ -41,6 +41,7 @@ def features(
     """
     if isinstance(backbone, Classifier):
         raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
+    check_set(images)
     size = asked_size(backbone, size, max_tokens)
     hardware = quick_precision(backbone.eval(), size, hardware or pick_device())
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images

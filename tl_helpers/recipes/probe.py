@@ -36,7 +36,7 @@ def probe(
         strengths: scikit-learn's C, smaller is stronger. By default six from 0.0003 to 0.1; without `val`, 0.01 alone.
 
     Raises:
-        CourseError: fewer than two classes among the training labels, features that are not finite, several strengths
+        CourseError: fewer than two classes among the training labels, or more than `classes`, features that are not finite, several strengths
             and no `val` to choose by.
     """
     train, val = (  # NumPy's floats are doubles
@@ -47,6 +47,10 @@ def probe(
         raise CourseError("Some features are NaN or infinite: check how they were made before fitting a head to them.")
     if len(labels.unique()) < 2:
         raise CourseError(f"A probe needs at least two classes; all {len(labels)} labels are {labels[:1].tolist()}.")
+    if classes is not None and classes <= int(labels.max()):
+        raise CourseError(
+            f"classes={classes}, but the labels go up to {int(labels.max())}: classes are counted from 0."
+        )
     strengths = strengths or (STRENGTHS if val is not None else (0.01,))
     if val is None and len(strengths) > 1:
         raise CourseError(f"{len(strengths)} strengths and nothing to choose by: pass val=(features, labels), or one.")

@@ -32,6 +32,15 @@ def batches_for(
     return make(items, augment=augment, batch_size=batch_size, seed=seed, **common)
 
 
+def check_set(items) -> None:
+    """CourseError for a tensor, a name or a folder where a set of pictures or texts belongs."""
+    if not hasattr(items, "role"):
+        whole = "a set of pictures or texts, as tl.data.load(…) gives it"
+        raise CourseError(
+            f"Expected {whole}; found a {type(items).__name__}. A network takes tensors itself: model(x)."
+        )
+
+
 def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> int:
     """Pixels a side, or tokens of a document: as asked for, else as trained here, else the backbone's own.
 

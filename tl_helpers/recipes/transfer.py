@@ -25,7 +25,7 @@ from ..models.text_encoders import TextEncoder
 from .features import features, quick_precision
 from .probe import probe
 from .saved import MODEL, save_model
-from .sets import asked_size, batches_for
+from .sets import asked_size, batches_for, check_set
 
 # The head's peak learning rate of each recipe, for pictures and for texts: lp-ft's was compared on emoji splits 10 to 12,
 # scratch's for texts on R8's split 10, MiniLM's on ten labels per class of 20 Newsgroups; the others are not tuned.
@@ -261,6 +261,7 @@ def _check(model: nn.Module, data: ImageSet, recipe: str, folder: Path | None, a
         raise CourseError(f"The recipe {recipe!r} is not known; try one of {', '.join(RECIPES)}.")
     if not isinstance(model, Classifier):
         raise CourseError("transfer takes a backbone with a head: attach_head(load_backbone(…), heads.linear(…)).")
+    check_set(data)
     if recipe in ("probe", "lp-ft") and not isinstance(model.head, nn.Linear):
         raise CourseError(f"The recipe {recipe!r} begins with a linear probe: attach heads.linear, or use 'fine-tune'.")
     if isinstance(augment, str):

@@ -23,6 +23,8 @@ def filters(weight: Tensor, *, count: int = 64, columns: int = 16, title: str = 
     With in = 3 they are in colour; otherwise the mean over the input channels is drawn in grey.
     """
     weight = weight.detach().float().cpu()
+    if weight.ndim != 4:
+        raise CourseError(f"Filters have four dimensions (out, in, h, w); found {tuple(weight.shape)}: a linear layer?")
     total, channels, height, width = weight.shape
     weight = weight[:count] if channels == 3 else weight[:count].mean(dim=1, keepdim=True)
     low, high = weight.amin(dim=(1, 2, 3), keepdim=True), weight.amax(dim=(1, 2, 3), keepdim=True)
