@@ -217,7 +217,8 @@ def test_transfer_never_touches_the_test_part(emoji):
     class Guarded:
         """The emoji, with a test part that nobody may ask for."""
 
-        name, classes, split, fingerprint = emoji.name, emoji.classes, emoji.split, emoji.fingerprint
+        name, role, classes = emoji.name, emoji.role, emoji.classes
+        split, fingerprint = emoji.split, emoji.fingerprint
         train, val = emoji.train, emoji.val
 
         @property
