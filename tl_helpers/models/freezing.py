@@ -75,16 +75,17 @@ def freeze_batch_norm(backbone: nn.Module) -> None:
 
     A small batch of the target would otherwise replace statistics that were gathered over a million images.
     """
-    for norm in _batch_norms(backbone):
+    for norm in batch_norms(backbone):
         freeze(norm)
 
 
 def has_counted(backbone: nn.Module) -> bool:
     """Whether its batch norms contain statistics of data; with random weights these are zeros and ones, and worthless."""
-    return any(norm.running_mean is not None and bool(norm.running_mean.any()) for norm in _batch_norms(backbone))
+    return any(norm.running_mean is not None and bool(norm.running_mean.any()) for norm in batch_norms(backbone))
 
 
-def _batch_norms(backbone: nn.Module) -> list[nn.Module]:
+def batch_norms(backbone: nn.Module) -> list[nn.Module]:
+    """Every batch norm, from stem to top."""
     return [module for module in backbone.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 

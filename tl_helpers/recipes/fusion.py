@@ -10,6 +10,7 @@ from ..data import Batches
 from ..device import pick_device
 from ..errors import CourseError
 from ..models import Backbone
+from ..models.freezing import batch_norms
 from .probe import probe
 
 Rows = tuple[Tensor, Tensor]  # features float32 (n, width) and labels int64 (n,)
@@ -78,7 +79,7 @@ def adapt_batch_norm(backbone: Backbone, images, *, size: int | None = None) -> 
         raise CourseError(f"Statistics are learnt: take them from the train part, not a set of role {images.role!r}.")
     size, hardware = size or backbone.preprocess.size, pick_device()
     adapted = copy.deepcopy(backbone).eval()
-    norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(adapted)
     if not norms or len(images) < 2:
         raise CourseError(f"{backbone.name} has {len(norms)} batch norms for {len(images)} images: nothing to adapt.")
     usual = [norm.momentum for norm in norms]
