@@ -88,7 +88,7 @@ def _lines_of_code(path: Path) -> int:
 def test_the_package_can_be_read_in_an_evening():
     lines = sum(_lines_of_code(path) for path in MODULES if "checks" not in path.parts)
     # 4,000 were planned; loading, reading and clustering texts and pictures, refusing what is bad, took this much more
-    assert lines <= 7150, f"{lines} lines of code; the whole package has 7,150, exercise checks aside"
+    assert lines <= 7050, f"{lines} lines of code; the whole package has 7,050, exercise checks aside"
 
 
 def test_importing_the_package_loads_no_torch():
