@@ -39,10 +39,6 @@ from tl_helpers.sources import root, write_atomically
 # learns and collects the cells' own statistics. It was tried after UPPER's test results had been seen.
 UPPER = {"size": 128, "epochs": 8, "lr": 5e-4, "rate_decay": 0.9, "tta": "square"}
 LONGER = {"size": 128, "epochs": 20, "lr": 1e-3, "rate_decay": 0.9, "batch_norm": True, "tta": "square"}
-# Once validation has chosen, its cells may teach, too: the same training on all cells that are not for testing. Then twice
-# as long. Neither was tuned, and no validation is left to look at.
-REFIT = {**LONGER, "refit": True}
-REFIT_LONGER = {**REFIT, "epochs": 40}
 # At 224 pixels, the size of the photographs it was pretrained on, with LONGER's rate and batch norm, for as many epochs as time allowed; nothing was tuned.
 LARGER = {"size": 224, "epochs": 12, "lr": 1e-3, "rate_decay": 0.9, "batch_norm": True, "tta": "square"}
 ALL_LAYERS = {"epochs": 12, "size": 128, "augment": "trivial", "lr": 7e-4, "rate_decay": 0.85}
@@ -87,8 +83,6 @@ PLANS = {
             "upper stages": {"recipe": "upper stages", **UPPER},
             "upper stages, blocks": {"recipe": "upper stages", "split": "blocks", **UPPER},
             "upper stages, 20 epochs": {"recipe": "upper stages", **LONGER},
-            "upper stages, refit": {"recipe": "upper stages", **REFIT},
-            "upper stages, refit, 40 epochs": {"recipe": "upper stages", **REFIT_LONGER},
             "upper stages, 224 px": {"recipe": "upper stages", **LARGER},
             "upper stages, 20 epochs, blocks": {"recipe": "upper stages", "split": "blocks", **LONGER},
         },
