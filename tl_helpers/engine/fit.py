@@ -105,7 +105,7 @@ class _Run:
         self.steps = math.ceil(_batches(train) / settings.accumulate)
         self.result, self.epoch, self.pieces = FitResult(), 0, 1
         if not self.steps or not _batches(val):
-            raise CourseError("No batch to train or validate on: the set is empty or smaller than a batch (drop_last).")
+            raise CourseError("There is no batch to train or to validate on: an empty set, or drop_last left nothing.")
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
         groups = [{**group, "params": list(group["params"])} for group in groups]  # once read, an iterator is empty
         if not any(group["params"] for group in groups):
