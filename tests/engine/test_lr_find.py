@@ -140,9 +140,22 @@ def test_a_batch_that_counts_for_nothing_stops_no_search():
 
 
 def test_a_model_that_has_learnt_the_data_is_told_what_helps():
-    model, labels = torch.nn.Linear(3, 3, bias=False), torch.arange(10) % 3
+    model, labels = torch.nn.Linear(3, 3, bias=False), torch.arange(60) % 3
     model.weight.data = torch.eye(3)
-    sure = torch.tensor([10.0, 5.0]).repeat_interleave(5)  # in the second batch less so: 1e-4 and 0.013 as losses
+    sure = torch.tensor([10.0] * 11 + [5.0]).repeat_interleave(5)  # in the last batch less so: 1e-4 and 0.013 as losses
     rows = torch.nn.functional.one_hot(labels, 3) * sure[:, None]
     with pytest.raises(CourseError, match=r"exploded after 1 of 60.*learnt these data already.*larger batches"):
         tl.lr_find(model, DataLoader(TensorDataset(rows, labels), batch_size=5))
+
+
+def test_one_easy_batch_at_the_start_is_not_the_lowest_loss():
+    """A model that is as good as it gets: its loss is level until the rate is too high, whatever the first batch was."""
+    draw = torch.Generator().manual_seed(0)
+    model = torch.nn.Linear(4, 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]))
+        model.bias.zero_()
+    batches = [(torch.randn(32, 4, generator=draw), torch.randint(2, (32,), generator=draw)) for _ in range(79)]
+    easy = torch.randn(32, 4, generator=draw)
+    batches = [(easy, (easy[:, 0] < 0).long()), *batches]
+    assert tl.lr_find(model, batches).suggestion > 1e-4

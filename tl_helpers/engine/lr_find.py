@@ -16,6 +16,8 @@ from . import checkpoint as files
 from .metrics import check_labels, unpack
 from .protocol import order_kept, role_of
 
+SETTLE = 10  # steps at the lowest rate that only fill the mean: one easy first batch would pass for the lowest loss
+
 
 @dataclass(frozen=True)
 class RateCurve:
@@ -37,7 +39,7 @@ def lr_find(
     hardware: Hardware | None = None,
     seed: int = 0,
 ) -> RateCurve:
-    """Train `steps` steps as the rate rises from `low` to `high`; then restore everything, random state and batch order too.
+    """Train as the rate rises from `low` to `high` in `steps` steps; then restore everything, random state and batch order too.
 
     Follows Smith (2017): the bound is where the loss begins to rise. The suggestion stays below it by a factor of three,
     which suits a random head, whose loss falls first, and one that was probed, whose loss hardly falls (the steepest
@@ -92,22 +94,23 @@ def _rise(model, train, groups, low, high, steps, hardware) -> tuple[list[float]
     rates, losses, mean, scaler = [], [], 0.0, hardware.scaler()
     train_mode(model)
     batches = _endless(train)
-    for step in range(steps):
-        rate = low * (high / low) ** (step / (steps - 1))
+    for step in range(-SETTLE, steps):
+        rate = low * (high / low) ** (max(0, step) / (steps - 1))
         for group, share in zip(optimiser.param_groups, shares, strict=True):
             group["lr"] = rate * share
         inputs, labels, weights = (hardware.send(part) for part in unpack(next(batches)))
         with hardware.autocast():
             logits = model(inputs).float()
-        if step == 0:
+        if step == -SETTLE:
             check_labels(logits, labels)
         loss = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum().clamp(min=1e-12)
         mean = 0.9 * mean + 0.1 * loss.item()
-        smooth = mean / (1 - 0.9 ** (step + 1))
+        smooth = mean / (1 - 0.9 ** (step + SETTLE + 1))
         if not math.isfinite(smooth) or (losses and smooth > 4 * min(losses)):
             break
-        rates.append(rate)
-        losses.append(smooth)
+        if step >= 0:
+            rates.append(rate)
+            losses.append(smooth)
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.step(optimiser)
