@@ -53,7 +53,7 @@ def add(command: Callable) -> None:
     train.add_argument("--seed", **whole_number(0), default=0, help="for the head and the order; default: 0")
     train.add_argument("--split-seed", **whole_number(0), default=0, help="draws the test set; default: 0")
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures or rows that can't be read")
-    text = "for checkpoints; default: one in runs/ named after the rest"
+    text = "for checkpoints and the split; default: one in runs/ named after the rest"
     train.add_argument("--out", type=place, metavar="DIR", help=text)
     train.add_argument("--json", action="store_true", help="print the results again as JSON, on the last line")
 
