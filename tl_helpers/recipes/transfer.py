@@ -32,6 +32,9 @@ from .sets import asked_size, batches_for, check_set
 RATES = {"probe": 1e-3, "fine-tune": 1e-3, "lp-ft": 7e-4, "scratch": 2e-3}
 TEXT_RATES = {"probe": 1e-3, "fine-tune": 1e-4, "lp-ft": 1e-4, "scratch": 4e-3}
 RECIPES = tuple(RATES)
+# The last weights, not the best epoch's: one-cycle ends at a rate of zero, and on a small validation set (90 emoji: a
+# standard error of five points) the choice of an epoch would be luck.
+KEEP = "last"
 TRAINING = "training.safetensors"  # what an interrupted training resumes from, in its folder
 
 
@@ -92,9 +95,7 @@ def transfer(
     start, hardware, seed = time.perf_counter(), hardware or pick_device(), int(seed)
     folder = Path(checkpoint).expanduser() if checkpoint else None
     _check(model, data, recipe, folder, augment)
-    # The last weights, not the best epoch's: one-cycle ends at a rate of zero, and on a small validation set (90 emoji: a
-    # standard error of five points) the choice of an epoch would be luck.
-    how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": "last"}
+    how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": KEEP}
     settings = Settings(epochs, _peak(model, recipe, lr), **how)
     asked = {"recipe": recipe, "seed": seed, "images": images, "size": asked_size(model.backbone, size, max_tokens)}
     began = _begin(model, data, recipe, folder, asked)
