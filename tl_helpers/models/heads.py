@@ -29,6 +29,10 @@ class Head:
     kind: str
     arguments: dict = field(default_factory=dict)
 
+    def build(self, backbone: Backbone) -> nn.Module:
+        """The head as a module that fits the backbone, with fresh weights (edges, imagenet: with their own)."""
+        return _KINDS[self.kind](backbone, **self.arguments)
+
 
 def linear(classes: int) -> Head:
     """One linear layer on the features: (b, width) -> logits (b, classes). With a frozen backbone: a linear probe."""
@@ -67,7 +71,7 @@ class Classifier(Settled):
     def __init__(self, backbone: Encoder, head: Head):
         super().__init__()
         self.backbone = backbone
-        self.head = _KINDS[head.kind](backbone, **head.arguments)  # fresh weights; edges and imagenet bring their own
+        self.head = head.build(backbone)
         self.spec: dict = {"backbone": backbone.spec, "head": head.kind, **head.arguments}
         self.as_built = self.shapes()
 

@@ -76,7 +76,9 @@ def adapt_batch_norm(backbone: Backbone, images, *, size: int | None = None) -> 
         CourseError: a set with the role "test" or "all", one smaller than a batch of two, a backbone without batch norm.
     """
     if images.role in ("test", "all"):
-        raise CourseError(f"Statistics are learnt: take them from the train part, not a set of role {images.role!r}.")
+        raise CourseError(
+            f"Statistics are something learnt: take them from the train part, not from a set of role {images.role!r}."
+        )
     size, hardware = size or backbone.preprocess.size, pick_device()
     adapted = copy.deepcopy(backbone).eval()
     norms = batch_norms(adapted)
