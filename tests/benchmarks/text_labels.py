@@ -1,6 +1,6 @@
 """Where transfer wins on text: accuracy by number of labels, on R8's standard test set and a part of 20 Newsgroups'.
 
-    python tests/benchmarks/text_labels.py curve     TF-IDF and a probe on frozen MiniLM, 1 … all labels per class, five draws
+    python tests/benchmarks/text_labels.py curve     TF-IDF, a probe on frozen MiniLM, the two side by side; 1 … all labels per class, five draws
     python tests/benchmarks/text_labels.py lm        language models of 20NG's training text, and one of R52's (20 minutes)
     python tests/benchmarks/text_labels.py starts    one GRU, ten labels per class: random, word vectors, language model
     python tests/benchmarks/text_labels.py minilm    MiniLM frozen, fine-tuned in three ways, contrastive; ten labels per class
@@ -21,7 +21,9 @@ from collections.abc import Iterator
 from itertools import product
 
 import torch
+from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
 import tl_helpers as tl
@@ -43,6 +45,7 @@ from tl_helpers.sources import cache_dir, root, write_atomically
 SETS, DRAWS, TUNING = ("reuters-r8", "20newsgroups"), range(5), 99
 LABELS = (1, 2, 5, 10, 20, 40, 80, 160, None)
 MAX_TOKENS = 128
+SVM_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 EVERY = {"reuters-r8": 1, "20newsgroups": 3}  # every n-th document of the test set is read, to save time
 
 
@@ -79,16 +82,21 @@ def part_of(train, labels: int | None, draw: int):
 # --- TF-IDF and the probe
 
 
-def tfidf(few, val, test, strengths) -> tuple[torch.Tensor, float]:
-    """Test logits of a linear SVM on words and pairs of words, with the strength that is best on val (or the only one)."""
-    vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    rows, found = vectoriser.fit_transform(few.texts), []
+def tfidf(few, val, test, strengths, beside=None) -> tuple[torch.Tensor, float]:
+    """Test logits of a linear SVM on words and pairs of words, with the strength that is best on val (or the only one).
+
+    beside: features of few, val and test; each row is scaled to length 1 and put beside the text's TF-IDF.
+    """
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+").fit(few.texts)
+    rows, found = [words.transform(part.texts) for part in (few, val, test)], []
+    if beside:
+        rows = [hstack([row, normalize(part)]).tocsr() for row, part in zip(rows, beside, strict=True)]
     for strength in strengths:
-        model = LinearSVC(C=strength).fit(rows, few.labels.numpy())
-        good = model.score(vectoriser.transform(val.texts), val.labels.numpy()) if len(strengths) > 1 else 0.0
+        model = LinearSVC(C=strength, max_iter=5000).fit(rows[0], few.labels.numpy())
+        good = model.score(rows[1], val.labels.numpy()) if len(strengths) > 1 else 0.0
         found.append((good, strength, model))
     _, strength, model = max(found, key=lambda row: row[0])
-    decided = torch.from_numpy(model.decision_function(vectoriser.transform(test.texts))).float()
+    decided = torch.from_numpy(model.decision_function(rows[2])).float()
     logits = torch.full((len(test), len(test.classes)), -1e3)
     logits[:, model.classes_] = torch.stack([-decided, decided], 1) if decided.ndim == 1 else decided
     return logits, strength
@@ -120,9 +128,11 @@ def strength_of(method: str, whole, known) -> float:
     """The strength that is best on every second document of val, with ten labels per class from the draw for tuning."""
     few, val = whole.train.few(10, TUNING), whole.val.subset(range(0, len(whole.val), 2))
     if method == "tfidf":
-        return tfidf(few, val, val, (0.1, 1.0, 10.0, 100.0))[1]
+        return tfidf(few, val, val, SVM_STRENGTHS)[1]
     of_train, of_val = (known[torch.as_tensor(getattr(whole.split, part))] for part in ("train", "val"))
     rows = of_train[_places(whole.train, few)], few.labels
+    if method == "both":
+        return tfidf(few, val, val, SVM_STRENGTHS, (rows[0], of_val[::2], of_val[::2]))[1]
     layers = {s: probe(rows, classes=len(few.classes), strengths=(s,)) for s in STRENGTHS}
     right = {s: measure(layer(of_val[::2]).detach(), val.labels)["accuracy"] for s, layer in layers.items()}
     return max(right, key=right.get)
@@ -131,7 +141,7 @@ def strength_of(method: str, whole, known) -> float:
 def curve(rows: list[dict]) -> Iterator[dict]:
     steps, seen = (LABELS[:-3], LABELS[-3:-1], LABELS[-1:]), {}
     for name, method, some in [
-        (name, method, some) for some in steps for method in ("tfidf", "probe") for name in SETS
+        (name, method, some) for some in steps for method in ("tfidf", "probe", "both") for name in SETS
     ]:
         every = EVERY[name]
         todo = [
@@ -143,7 +153,7 @@ def curve(rows: list[dict]) -> Iterator[dict]:
         if not todo:
             continue
         whole = load(name)
-        known = minilm_features(whole, some[-1], seen) if method == "probe" else None
+        known = None if method == "tfidf" else minilm_features(whole, some[-1], seen)
         chosen = strength_of(method, whole, known) if some[-1] else None
         for labels, draw in todo:
             start = time.perf_counter()
@@ -156,6 +166,10 @@ def curve(rows: list[dict]) -> Iterator[dict]:
                     known[torch.as_tensor(getattr(data.split, p))] for p in ("train", "val", "test")
                 )
                 own = of_train[_places(data.train, few)], few.labels
+            if method == "both":
+                beside = own[0], of_val, of_test[::every]
+                logits, strength = tfidf(few, data.val, test, (chosen,) if labels else (0.5, 2.0), beside)
+            elif method == "probe":
                 val, given = (None, {"strengths": (chosen,)}) if labels else ((of_val, data.val.labels), {})
                 logits = probe(own, val, classes=len(few.classes), **given)(of_test[::every]).detach()
                 strength = chosen if labels else "by val"

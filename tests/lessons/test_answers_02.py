@@ -90,6 +90,7 @@ WRONG = [
     ("02.3", weights(torch.ones_like), "all are equal"),
     ("02.3", weights(lambda n: n * 0 + 7), "0.556"),
     ("02.3", lambda labels: [5 / 9, 10 / 9, 10 / 3], "(2,) was expected"),
+    ("02.4", lambda p, y: 0.21, "Is `p` used?"),
     ("02.4", lambda p, y: 0.5, "takes no score into account"),
     ("02.4", lambda p, y: balanced_accuracy_score(y, p >= threshold(balanced_accuracy_score)(p, y)), "earns it"),
     ("02.4", threshold(f1_score), "for F1"),

@@ -152,6 +152,7 @@ WRONG = [
     ("06.4", lambda logits, labels: 1.0, "changes nothing"),
     ("06.4", lambda logits, labels: -2.0, "positive"),
     ("06.4", lambda logits, labels: 4.0, "yours is 4"),
+    ("06.4", lambda logits, labels: 3.5, "all logits halved"),
     ("06.4", lambda z, y: min(range(1, 10), key=lambda t: cross_entropy(z / t, y).item()), "small enough"),
     ("06.4", by_calibration, "the loss you minimise"),
 ]

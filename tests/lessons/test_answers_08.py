@@ -52,6 +52,23 @@ def weighed(correction):
     return answer
 
 
+def drop_a_third(candidates, score, rows):
+    """A third of two is none: never ends."""
+    spent = 0
+    while len(candidates) > 1:
+        candidates = sorted(candidates, key=lambda c: -score(c, rows))[: len(candidates) - len(candidates) // 3]
+        spent, rows = spent + rows, rows * 3
+    return candidates[0], spent
+
+
+def third_of_two(candidates, score, rows):
+    spent = 0
+    while len(candidates) > 1:
+        spent += rows * len(candidates)
+        candidates, rows = sorted(candidates, key=lambda c: -score(c, rows))[: len(candidates) // 3], rows * 3
+    return candidates[0], spent
+
+
 def grid(candidates, score, rows):
     return max(candidates, key=lambda c: score(c, rows * 9)), rows * 9 * len(candidates)
 
@@ -94,6 +111,8 @@ WRONG = [
         "forget how far",
     ),
     ("08.3", grid, "plain grid"),
+    ("08.3", drop_a_third, "Are there fewer candidates"),
+    ("08.3", third_of_two, "keep at least one"),
     ("08.3", halving(sign=-1), "higher"),
     ("08.3", halving(factor=2), "best third"),
     ("08.3", halving(growth=2), "three times the rows"),

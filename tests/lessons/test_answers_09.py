@@ -17,7 +17,7 @@ def idf(add=1.0, above=1, below=1, of=lambda counts: (counts > 0).sum(0), log=to
 
 
 def mean(states, mask):
-    return torch.stack([rows[m == 1].mean(0) for rows, m in zip(states, mask, strict=True)])
+    return torch.stack([rows[m == 1].sum(0) / max(1, int(m.sum())) for rows, m in zip(states, mask, strict=True)])
 
 
 def weighted(states, mask):
@@ -30,7 +30,7 @@ RIGHT = [
     ("09.2", lambda row, weights, k: (row * weights).topk(k).indices),
     ("09.2", lambda row, weights, k: sorted(range(len(row)), key=lambda i: -float(row[i] * weights[i]))[:k]),
     ("09.2", lambda row, weights, k: np.argsort(-(row * weights).numpy())[:k]),
-    ("09.3", lambda states, mask: weighted(states, mask) / mask.sum(1, keepdim=True)),
+    ("09.3", lambda states, mask: weighted(states, mask) / mask.sum(1, keepdim=True).clamp(min=1)),
     ("09.3", mean),
 ]
 WRONG = [
@@ -58,6 +58,8 @@ WRONG = [
     ("09.2", lambda row, weights, k: row.topk(k).values, "whole numbers"),
     ("09.3", lambda states, mask: states.mean(1), "padding is still in it"),
     ("09.3", lambda states, mask: weighted(states, mask) / states.shape[1], "all positions"),
+    ("09.3", lambda states, mask: weighted(states, mask) / mask.sum(1, keepdim=True), "0 / 0"),
+    ("09.2", lambda row, weights, k: (row * weights).argmax(), "k"),
     ("09.3", weighted, "that is the sum"),
     ("09.3", lambda states, mask: weighted(states, mask) / mask.sum(), "its own number"),
     ("09.3", lambda states, mask: (states * mask.unsqueeze(2)).amax(1), "maximum"),

@@ -96,6 +96,24 @@ def from_a_table(start, end, longest):
     return divmod(place, len(end))
 
 
+def no_single_piece(start, end, longest):
+    best = None
+    for i in range(len(start)):
+        for j in range(i + 1, min(i + longest, len(end))):
+            if best is None or start[i] + end[j] > start[best[0]] + end[best[1]]:
+                best = i, j
+    return best
+
+
+def adds_before_looking(lengths, room):
+    found = [[]]
+    for number in range(len(lengths)):
+        if sum(lengths[k] for k in found[-1]) >= room:
+            found.append([])
+        found[-1].append(number)
+    return found
+
+
 def attended(scores):
     return scores.softmax(0)
 
@@ -117,6 +135,9 @@ RIGHT = [
     ("11.4", lambda s, e, n: torch.tensor(spans(lambda i, j, longest: i <= j < i + longest)(s, e, n))),
 ]
 WRONG = [
+    ("11.3", adds_before_looking, "Look before you add"),
+    ("11.4", no_single_piece, "j may equal i"),
+    ("11.4", lambda start, end, longest: (9, 10), "places 0 to 7"),
     ("11.1", counted(give=lambda word: 1), "word itself"),
     ("11.1", counted(give=lambda word: [word]), "one word is expected"),
     ("11.1", commonest, "is not a candidate"),

@@ -34,6 +34,12 @@ def from_the_mean(points, labels, centres):
     return picked(torch.argmin)(points, labels, means)
 
 
+def over_all_numbers(clusters, classes):
+    """Goes through 0, 1, …, though no row need be in each."""
+    each = [torch.bincount(classes[clusters == c]).max() for c in range(int(clusters.max()) + 1)]
+    return sum(each) / len(classes)
+
+
 def shares(size=None, weigh=torch.log, dim=1, square=1, end=torch.softmax):
     def answer(points, means, variances, weights):
         d = points.shape[1] if size is None else size
@@ -60,6 +66,7 @@ RIGHT = [
     ("12.4", shares()),
 ]
 WRONG = [
+    ("12.2", over_all_numbers, "clusters.unique()"),
     ("12.1", lambda p, c: torch.cdist(p, c).argmax(1), "farthest"),
     ("12.1", lambda p, c: (p @ c.T).argmax(1), "|c|² belongs"),
     ("12.1", lambda p, c: (p @ c.T).argmin(1), "smallest product"),

@@ -113,7 +113,7 @@ def ask(function: Any, *arguments: Any, returns_nothing: bool = False, none_mean
         raise NotAttempted
     meaning = f", or None. {none_means}" if none_means else "."
     need(returns_nothing or result is not None, f"your function returns nothing{meaning} Does it end in `return …`?")
-    return result
+    return result.item() if getattr(result, "ndim", None) == 0 else result
 
 
 def number_from(value: Any) -> float:
@@ -158,6 +158,8 @@ def compare(found: Any, right: Any, mistakes: list[tuple[Any, str]], otherwise: 
         return
     for wrong, hint in mistakes:
         need(not close(found, wrong, tolerance), hint)
+    rounded = (torch.as_tensor(right).double().round(decimals=places) for places in (2, 3, 4))
+    need(not any(close(found, one, 1e-6) for one in rounded), "right, but rounded: return all its digits.")
     raise NotYet(otherwise)
 
 

@@ -62,6 +62,7 @@ def standard_error(answer: Any) -> str:
         ((0.7 * 0.3) ** 0.5, "that is the spread of one answer. The mean of n answers is steadier: divide by √n."),
         ((0.7 * 0.3) ** 0.5 / 207, "divide by n inside the square root, not outside."),
         (100 * right, "right, but in points. Stay with shares between 0 and 1."),
+        (2 * right, "that is two standard errors. The exercise asks for one."),
         (1.96 * right, "that is half the width of a 95 % interval. The exercise asks for one standard error."),
     ]
     compare(found, right, mistakes, f"for a share of 0.7 of 207 yours gives {found:.4g}; try √(p (1 - p) / n).")

@@ -17,6 +17,7 @@ def composite(answer: Any) -> str:
     found = ask(answer, rgba, background)
     need(torch.equal(rgba, before), "your function changes the picture it is given. Work on a copy.")
     found = tensor_from(found, (3, 6, 5))
+    need(found.isfinite().all(), "there is a nan in it. Is something divided by an alpha of 0?")
     colour, alpha, below = rgba[:3].double(), rgba[3:].double() / 255, torch.tensor(background).double().view(3, 1, 1)
     right = colour * alpha + below * (1 - alpha)
     mistakes = [
@@ -120,6 +121,12 @@ def best_threshold(answer: Any) -> str:
 
     balanced, best = float(scores(found)[0]), [float(p[every.argmax()]) for every in scores(p)]
     top = float(scores(best[0])[0])
+    if balanced > top - 0.005:
+        halved = 2 * number_from(ask(answer, p / 2, labels.clone()))
+        need(
+            float(scores(halved)[0]) > top - 0.03,
+            "with all probabilities halved, it should be about half. Is `p` used?",
+        )
     if balanced > top - 1e-6:
         return "Choose it on validation, use it unchanged on test: a threshold is a setting like any other."
     mistakes = [

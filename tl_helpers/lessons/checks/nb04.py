@@ -76,7 +76,7 @@ def _why_it_learns(body: nn.Module, learns: list[str]) -> str:
             "or loop over `.parameters()`."
         )
     if len(learns) == 8:
-        return "all parameters still require gradients: set `requires_grad = False` on each."
+        return "all parameters still require gradients: set `requires_grad = False` on each, in the module itself, not in a copy."
     if all(name.startswith("3.") for name in learns):
         return "a module within the module still learns. `.parameters()` reaches all of them."
     if all(name.endswith("bias") for name in learns):

@@ -200,4 +200,9 @@ def temperature(answer: Any) -> str:
     need(found > 0, "a temperature is positive: a negative one would reverse every answer.")
     otherwise = f"the smallest cross-entropy is at {best:.2f} here; yours is {found:.4g}. Is it the loss you minimise, in steps that are small enough?"
     need(abs(found / best - 1) < 0.05, otherwise)
+    half = number_from(ask(answer, logits / 2, labels))
+    need(
+        abs(2 * half / best - 1) < 0.05,
+        f"with all logits halved it is {best / 2:.2f}; yours is {half:.4g}. Smaller steps?",
+    )
     return "One number, learnt on validation, and not a single answer changes."

@@ -104,4 +104,6 @@ def masked_mean(answer: Any) -> str:
     longer = torch.cat([states, torch.full((3, 2, 4), 99.0)], 1)
     again = tensor_from(ask(answer, longer, torch.nn.functional.pad(mask, (0, 2))), (3, 4)).float()
     need(torch.allclose(again, right, atol=1e-4), "your answer changes when two more positions of padding are added.")
+    empty = tensor_from(ask(answer, states.clone(), torch.zeros_like(mask)), (3, 4))
+    need((empty == 0).all(), "a document without a real token should get zeros; yours gets nan? That is 0 / 0.")
     return "Padding can contain anything now: nobody looks."

@@ -71,6 +71,7 @@ def chunks(answer: Any) -> str:
     again = [list(map(int, _as_list(part))) for part in _as_list(ask(answer, [60, 60, 30, 20], 100))]
     need([0, 2] not in again, "of 60, 60, 30, the last went back into the first chunk. Only the last chunk is open.")
     need([1, 2, 3] not in again, "60, 30 and 20 do not fit into 100 together. Count from where the chunk began.")
+    need([0, 1] not in again, "60 and 60 do not fit into 100. Look before you add.")
     need(again == [[0], [1, 2], [3]], f"60, 60, 30 and 20 pieces make [[0], [1, 2], [3]]; yours is {again}.")
     return "Nine sentences in four chunks. The query is read four times, the tale once."
 
@@ -131,6 +132,7 @@ def best_span(answer: Any) -> str:
     start = torch.tensor([0.0, 1.0, 0.5, 0.2, 3.0, 0.1, 2.5, 0.0])
     end = torch.tensor([0.3, 0.2, 4.0, 0.1, 0.0, 0.4, 0.2, 2.2])
     i, j = _two_places(ask(answer, start.clone(), end.clone(), 3))
+    need(i >= 0 and j < 8, f"there are places 0 to 7; yours are {i} and {j}.")
     need((i, j) != (4, 2), "you chose the best start and the best end separately: this answer ends before it begins.")
     need(i <= j, f"an answer from {i} to {j} ends before it begins.")
     need((i, j) != (4, 7), "from 4 to 7 is four pieces; an answer may have at most three.")
@@ -139,7 +141,7 @@ def best_span(answer: Any) -> str:
         (i, j) == (1, 2),
         f"1 to 2 is worth {start[1] + end[2]:.1f}; yours, {i} to {j}, is worth {start[i] + end[j]:.1f}.",
     )
-    i, j = _two_places(ask(answer, start.clone(), end.clone(), 1))
+    i, j = _two_places(ask(answer, start.clone(), end.clone(), 1, none_means="With longest = 1, j may equal i."))
     need((i, j) == (2, 2), f"with longest = 1, start and end are one piece, at best 2; yours is {i} to {j}.")
     _, last = _two_places(ask(answer, torch.zeros(5), torch.tensor([0.0, 0, 0, 0, 1.0]), 3))
     need(last == 4, "an answer may end with the last piece.")

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from tl_helpers.lessons.checks import ask, close, compare, exercise, need, number_from, tensor_from
+from tl_helpers.lessons.checks import NotYet, ask, close, compare, exercise, need, number_from, tensor_from
 
 
 @exercise("12.1", start="Begin with `points @ centres.T`: the products of every point with every centre, `(n, k)`.")
@@ -44,7 +44,11 @@ def purity(answer: Any) -> str:
     """`answer`: f(clusters (n,), classes (n,)) -> the share of rows that are of their cluster's most frequent class."""
     clusters = torch.tensor([0, 0, 0, 0, 4, 4, 4, 2, 2, 2, 2, 2])
     classes = torch.tensor([1, 1, 1, 0, 2, 2, 0, 1, 1, 0, 0, 1])
-    found = number_from(ask(answer, clusters.clone(), classes.clone()))
+    try:
+        found = number_from(ask(answer, clusters.clone(), classes.clone()))
+    except NotYet as hint:
+        need("numel() == 0" not in str(hint), "no row is in cluster 1 here: go through `clusters.unique()`.")
+        raise
     mistakes = [
         (8.0, "this is a count. Divide by how many rows there are."),
         (100 * 8 / 12, "this is a percentage; a share lies between 0 and 1."),
