@@ -86,6 +86,8 @@ def test_emoji_are_learnt_and_tried_on_the_other_artist(tmp_path, capsys, monkey
     split, used = json.loads((tmp_path / "split.json").read_text()), data.load("emoji-google").split
     assert split["hash"] == used.hash and split["test"] == used.test.tolist() and len(split["train"]) == 547
     assert "differs in" in no(capsys, *argv, "--seed", 1)
+    assert "differs in" in no(capsys, *argv, "--split-seed", 1)
+    assert json.loads((tmp_path / "split.json").read_text()) == split  # the finished training's, still
 
 
 def test_a_folder_with_its_own_split_just_works(tmp_path, capsys):

@@ -180,7 +180,9 @@ def seed_everything(seed: int) -> None:
 def own_chance(seed: int) -> Iterator[None]:
     """Inside, chance follows from `seed`; afterwards Python's, NumPy's and torch's generators are as they were."""
     python, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named, or torch warns where there are several
+    there = torch.accelerator.current_accelerator()
+    devices = range(torch.accelerator.device_count())  # named, or torch warns where there are several
+    with torch.random.fork_rng(devices, device_type=there.type if there else "cuda"):
         try:
             seed_everything(seed)
             yield

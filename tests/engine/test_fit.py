@@ -180,9 +180,23 @@ def test_a_test_set_is_refused_as_validation():
     good, test = Batches(digits.train, size=8), Batches(digits.test, size=8)
     part = DataLoader(Subset(digits.test, range(9)))
     loaders = (good, DataLoader(digits.test)), (DataLoader(digits.test), good), (good, part)
+    loaders += (Batches(digits, size=8), good), (good, DataLoader(digits))  # whole sets contain their test parts
     for train, val in ((good, test), (test, good), *loaders):
         with pytest.raises(CourseError, match="neither can be the test set"):
             fit(linear(), train, val, Settings(1), hardware=CPU)
+
+
+def test_a_sample_of_weight_zero_counts_nowhere_and_no_gradient_is_left():
+    logits, labels = torch.tensor([[9.0, 0, 0], [9, 0, 0], [0, 9, 0]]), torch.tensor([0, 1, 1])
+    weights = torch.tensor([1.0, 0.0, 1.0])
+    assert measure(logits, labels, weights) == measure(logits[::2], labels[::2])
+    model = linear()
+    unseen = [
+        (torch.randn(12, 4), torch.zeros(12, dtype=torch.int64), torch.zeros(12).index_fill(0, torch.arange(3), 1.0))
+    ]
+    result = fit(model, unseen, unseen, Settings(1, lr=1e-9), hardware=CPU)
+    assert result.history[0]["train_accuracy"] == pytest.approx(result.val["accuracy"])
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_labels_may_be_distributions_and_those_of_one_class_change_nothing():

@@ -50,6 +50,14 @@ def test_every_name_has_to_be_there():
         add_lora(model, targets=("conv_pw", "conv_pwll"))
 
 
+def test_layers_that_torch_reads_past_their_adapters_are_refused():
+    tokenizer = tl.data.word_tokenizer(["a word or two"], 10)
+    model = tl.attach_head(tl.text_encoder("attention", tokenizer=tokenizer), tl.heads.linear(2))
+    for layer in ("linear1", "out_proj"):
+        with pytest.raises(CourseError, match=f"no layer called {layer}"):
+            add_lora(model, targets=(layer,))
+
+
 def test_a_lone_name_no_rank_and_a_second_call_are_told():
     model = tl.attach_head(tl.load_backbone("efficientnet_lite0", weights=None), tl.heads.linear(2))
     for wrong in ({"targets": "conv_pw"}, {"targets": ("conv_pw",), "rank": 0}):

@@ -432,6 +432,10 @@ def test_features_follow_every_change_of_preprocessing_and_pooling(emoji):
     backbone.body.global_pool = torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten())
     highest = tl.features(backbone, some, size=64)
     assert not torch.equal(plain, moved) and not torch.equal(moved, highest)
+    attention = tl.load_backbone("small_attention", weights=None)
+    before = attention.fingerprint
+    attention.body.global_pool = "max"  # timm keeps such settings as plain attributes, which no repr shows
+    assert attention.fingerprint != before
     with pytest.raises(CourseError, match=r"give it model\.backbone"):
         tl.features(classifier(), some, size=32)
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torchvision.transforms import v2
 
@@ -76,6 +77,14 @@ def test_a_search_on_features_is_reproducible_and_finds_good_settings(blobs, met
     assert any(trial.pruned for trial in found.trials) == (method == "halving")
 
 
+def test_of_several_equally_good_settings_the_model_has_the_best_ones(blobs):
+    rows, images = blobs
+    grid = {"n_neighbors": [1, 2, 3], "weights": ["uniform", "distance"]}  # these tie often
+    for seed in range(6):
+        found = search_features(KNeighborsClassifier(), rows, images, grid, method="halving", seed=seed)
+        assert found.best.settings == {key: found.model.get_params()[key] for key in grid}
+
+
 def test_groups_stay_on_one_side_of_every_fold(blobs, monkeypatch):
     rows, images = blobs
     grouped = dataclasses.replace(images, groups=torch.arange(96) // 4)
@@ -124,6 +133,9 @@ def test_an_interrupted_search_goes_on_to_the_same_end(emoji, trained, tmp_path)
     assert trained == [trial.settings for trial in whole.trials[3:]]
     with pytest.raises(CourseError, match="another search"):
         search(model(), emoji, SPACE, folder=tmp_path / "b", seed=1)
+    weighed = dataclasses.replace(emoji, weights=torch.linspace(0.1, 1.0, len(emoji)))
+    with pytest.raises(CourseError, match="another search"):
+        search(model(), weighed, SPACE, folder=tmp_path / "b")
 
 
 def test_transforms_may_be_searched_and_kept(emoji, trained, tmp_path):

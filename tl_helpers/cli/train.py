@@ -86,7 +86,6 @@ def run(arguments: argparse.Namespace) -> int:
         size = fitting
     model = attach_head(backbone, heads.linear(len(data.classes)))
     folder = _out(arguments, budget.name, f"{size}{'tokens' if reads else 'px'}", epochs)  # nothing has been refused
-    write_atomically(folder / "split.json", data.split.written())
     changed = "as searched" if arguments.search else arguments.augment
     at = f"at {size} {'tokens' if reads else 'px'}"
     if arguments.recipe != "probe":
@@ -102,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = {name: vars(arguments)[name] for name in ("recipe", "seed", "augment", "lr")}
     settings["weight_decay"] = 0.01 if arguments.weight_decay is None else arguments.weight_decay
     result = transfer(model, data, **settings, **fixed, checkpoint=folder, each_epoch=trained.append)
+    write_atomically(folder / "split.json", data.split.written())  # only now: another training's folder is refused
     if result.ended == "interrupted":
         raise KeyboardInterrupt
     if not trained and arguments.recipe != "probe":
@@ -185,7 +185,7 @@ def _look_once(arguments, model, data, target, result, hardware) -> int:
     figures["val"] = {name: result.val[name] for name in FIGURES} | {"n": len(data.val)}
     # if a training went on after a stop, the epochs before the stop count too
     seconds = max(result.seconds, sum(row["seconds"] for row in result.history))
-    gpu = torch.cuda.max_memory_allocated() if hardware.device.type == "cuda" else 0
+    gpu = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else 0
     figures |= {"seconds": round(seconds, 2), "peak_memory_mb": round((gpu or _peak_memory()) / 2**20)}
     figures["checkpoint"] = str(result.checkpoint)
     for part, report in reports.items():

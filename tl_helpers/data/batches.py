@@ -162,5 +162,5 @@ class _Maker:
 
 
 def derived_seed(*numbers: int) -> int:
-    """One well-mixed 63-bit seed from several small ones, such as (seed, epoch, batch)."""
+    """One 63-bit seed from several small ones, such as (seed, epoch, batch)."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -83,5 +83,8 @@ class ImageSet(Labelled):
         return kept
 
     def fits(self, size: int) -> bool:
-        """Whether the whole set at this size fits into the memory that is free now."""
-        return fits_in_memory(len(self) * self.images.shape[1] * size**2)
+        """Whether the whole set at this size is in memory, or fits into what is free now."""
+        kept = self.__dict__.get("_resized")
+        return (kept is not None and kept.shape[-1] == size) or fits_in_memory(
+            len(self) * self.images.shape[1] * size**2
+        )

@@ -93,6 +93,7 @@ def fit(
             torch.set_num_threads(run.threads)  # a resumed training used the number it had begun with
             model.load_state_dict(run.best)
             model.eval()
+            run.optimiser.zero_grad()  # else a loop of the caller's would use the last batch's gradient once more
     return run.result
 
 
@@ -197,9 +198,10 @@ class _Run:
             if not torch.isfinite(loss):
                 self._refuse(loss.item(), f"at step {step + 1}")
             self.scaler.scale(loss / whole).backward()
-            right = (logits.argmax(1) == (labels.argmax(1) if labels.ndim == 2 else labels)).sum()
+            right = logits.argmax(1) == (labels.argmax(1) if labels.ndim == 2 else labels)
+            counts = weights > 0  # as in `measure`
             plain = (F.cross_entropy(logits.detach().float(), labels, reduction="none") * weights).sum()  # not smoothed
-            seen += torch.stack([plain, right.float(), plain.new_tensor(len(labels)), weights.sum()])
+            seen += torch.stack([plain, (right & counts).sum(), counts.sum(), weights.sum()])
         return seen.cpu()
 
     def _weights(self, labels: Tensor, weights: Tensor) -> Tensor:
@@ -211,7 +213,7 @@ class _Run:
             raise CourseError(
                 f"class_weights has {len(known)} entries, but the labels have {classes} classes: one weight per class."
             )
-        return weights * (labels @ known if labels.ndim == 2 else known[labels])
+        return weights * (labels.float() @ known if labels.ndim == 2 else known[labels])
 
     def _refuse(self, loss: float, where: str) -> None:
         rate = max(group["lr"] for group in self.optimiser.param_groups)

@@ -14,7 +14,7 @@ from ..errors import CourseError, out_of_memory
 from ..models.freezing import train_mode
 from . import checkpoint as files
 from .metrics import check_labels, unpack
-from .protocol import order_kept, role_of
+from .protocol import order_kept, refuse_test
 
 SETTLE = 10  # steps at the lowest rate that only fill the mean: one easy first batch would pass for the lowest loss
 
@@ -39,7 +39,7 @@ def lr_find(
     hardware: Hardware | None = None,
     seed: int = 0,
 ) -> RateCurve:
-    """Train as the rate rises from `low` to `high` in `steps` steps; then restore everything, random state and batch order too.
+    """Train as the rate rises from `low` to `high` in `steps` steps, after ten at `low`; then restore everything, random state and batch order too.
 
     Follows Smith (2017): the bound is where the loss begins to rise. The suggestion stays below it by a factor of three,
     which suits a random head, whose loss falls first, and one that was probed, whose loss hardly falls (the steepest
@@ -52,8 +52,7 @@ def lr_find(
     Raises:
         CourseError: fewer than ten rates were asked for, or tried before the loss exploded; no batch; a test set.
     """
-    if role_of(train) == "test":
-        raise CourseError("The rate is chosen on training data: pass data.train, and look at data.test once, last.")
+    refuse_test(train, ())
     if steps < 10 or not 0 < low < high:
         raise CourseError(f"A curve needs ten rates or more, rising from above 0; found {steps}, from {low} to {high}.")
     hardware = hardware or pick_device()

@@ -78,10 +78,12 @@ def logits_of(model: nn.Module, inputs, hardware: Hardware) -> Tensor:
 def measure(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> dict[str, float]:
     """Loss (weighted), accuracy, balanced accuracy (mean recall over classes) and F1 (macro), each in its own unit.
 
-    Every sample counts once in accuracy, balanced accuracy and F1, uncertain ones included; the loss uses the weights.
+    Every sample counts once in accuracy, balanced accuracy and F1, uncertain ones included, unless its weight is 0 (a word
+    that nobody has to guess); the loss uses the weights.
     """
     check_labels(logits, labels)
     weights = torch.ones(len(labels)) if weights is None else weights
+    logits, labels, weights = (column[weights > 0] for column in (logits, labels, weights))
     losses = F.cross_entropy(logits, labels, reduction="none")
     labels = labels.argmax(1) if labels.ndim == 2 else labels  # of a distribution, the class with the largest share
     predicted = logits.argmax(1)

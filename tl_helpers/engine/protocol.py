@@ -16,12 +16,18 @@ def role_of(batches: Iterable) -> str | None:
 
 
 def refuse_test(train: Iterable, val: Iterable) -> None:
-    """CourseError if a test set is used to train or to choose."""
-    if "test" in (role_of(train), role_of(val)):
+    """CourseError if a test set, or a whole set that contains one, is used to train or to choose."""
+    if "test" in (role_of(train), role_of(val)) or _whole(train) or _whole(val):
         raise CourseError(
-            "Training learns and validation chooses, so neither can be the test set: pass data.train and data.val, "
-            "and look at data.test once, last."
+            "Training learns and validation chooses, so neither can be the test set, or contain it: pass data.train and "
+            "data.val, and look at data.test once, last."
         )
+
+
+def _whole(batches: Iterable) -> bool:
+    """Whether these are batches of a set that still contains its test part."""
+    items = getattr(batches, "image_set", getattr(batches, "text_set", getattr(batches, "dataset", None)))
+    return getattr(items, "role", None) == "all" and items.split is not None
 
 
 def rows_of(inputs) -> int:

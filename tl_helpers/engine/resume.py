@@ -10,10 +10,12 @@ from ..device import Hardware
 from ..errors import CourseError
 from . import checkpoint as files
 
+CHOSEN = ("precision", "channels_last", "deterministic")  # the bits depend on these, and a resumed training can follow
+
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict, identity: dict, hardware: Hardware) -> None:
     """Write weights, optimiser, best weights and history, atomically, with the settings that the bits depend on."""
-    bits = {"device": hardware.device.type, "precision": hardware.precision, "channels_last": hardware.channels_last}
+    bits = {key: getattr(hardware, key) for key in CHOSEN} | {"device": hardware.device.type}
     bits |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     files.save(path, tensors, {**state, "identity": identity, "hardware": bits})
 
@@ -36,4 +38,4 @@ def load(path: Path, identity: dict, hardware: Hardware) -> tuple[dict[str, Tens
             f"Continue there, or delete the file to start over."
         )
     torch.set_num_threads(then["threads"])
-    return tensors, state, replace(hardware, precision=then["precision"], channels_last=then["channels_last"])
+    return tensors, state, replace(hardware, **{key: then[key] for key in CHOSEN if key in then})

@@ -14,6 +14,8 @@ class Settings:
     lr: the peak learning rate. weight_decay: AdamW's (Loshchilov and Hutter, 2019).
     schedule: "one-cycle" (Smith and Topin, 2018), "cosine" with warm-up, "slanted" (triangular: straight up, straight down
         to 1/32; Howard and Ruder, 2018, with warmup=0.1), or "constant".
+    label_smoothing: share of each target that is given to all classes alike. class_weights: how much a sample of each
+    class counts; with both, a sample's whole loss is weighted by its own class (torch weights the smoothed share, too).
     warmup: share of all steps in which the rate rises. clip: the largest norm of the gradient, None for no limit.
     accumulate: batches per optimiser step. patience: epochs without a better validation before stopping, None for never.
     ema: share that the moving average of the weights keeps at each step (Polyak and Juditsky, 1992), such as 0.99; the

@@ -24,10 +24,15 @@ def add_lora(model: Classifier, rank: int = 8, *, targets: tuple[str, ...] = ("q
     if any(isinstance(module, LoraLayer) for module in model.modules()):
         raise CourseError("This model has adapters already: merge_lora first, or make the model anew.")
     kinds = (nn.Linear, nn.Conv2d)
-    layers = [name.rpartition(".")[2] for name, module in model.backbone.named_modules() if isinstance(module, kinds)]
+    fused = (nn.TransformerEncoderLayer, nn.MultiheadAttention)  # these read their layers' weights past any adapter
+    inside = {layer for module in model.backbone.modules() if isinstance(module, fused) for layer in module.modules()}
+    found = [(name, m) for name, m in model.backbone.named_modules() if isinstance(m, kinds) and m not in inside]
+    layers = [name.rpartition(".")[2] for name, _ in found]
     if missing := [name for name in targets if name not in layers]:
         names = ", ".join(list(dict.fromkeys(layers))[:8])
-        raise CourseError(f"{model.backbone.name} has no layer called {' or '.join(missing)}; it has {names}.")
+        raise CourseError(
+            f"{model.backbone.name} has no layer called {' or '.join(missing)}; it has {names or 'none that could be adapted'}."
+        )
     freeze(model.backbone)
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=16, target_modules=list(targets)), model.backbone)
     unfreeze(model.head)

@@ -71,7 +71,7 @@ def settle(module: nn.Module) -> nn.Module:
 
 
 def freeze_batch_norm(backbone: nn.Module) -> None:
-    """Freeze every batch norm: scale and shift get no gradient, and running statistics stay fixed in training too.
+    """Freeze every batch norm that has a scale and a shift: these get no gradient, and its statistics stay fixed in training too.
 
     A small batch of the target would otherwise replace statistics that were gathered over a million images.
     """

@@ -5,6 +5,7 @@ a set that still contains a test part.
 """
 
 import copy
+import hashlib
 import json
 import math
 import time
@@ -119,7 +120,8 @@ def search_features(
         searcher.fit(rows.numpy(), images.labels.numpy(), groups=groups)
     table, trials = searcher.cv_results_, {}  # a row per combination and round
     for k, settings in enumerate(table["params"]):
-        trial = trials.setdefault(str(settings), Trial(settings, seconds=0.0))
+        # the last round's order, by which scikit-learn breaks ties
+        trial = trials[str(settings)] = trials.pop(str(settings), Trial(settings, seconds=0.0))
         trial.at.append(int(table["n_resources"][k]) if halving else len(rows))
         trial.curve.append(float(table["mean_test_score"][k]))
         trial.seconds += folds * float(table["mean_fit_time"][k] + table["mean_score_time"][k])
@@ -164,6 +166,8 @@ def search(
     folder = Path(folder).expanduser() if folder else None
     plan = list(ParameterSampler(dict(space), min(trials, len(ParameterGrid(dict(space)))), random_state=seed))
     made = [data.fingerprint, data.split.hash, model.backbone.fingerprint, model.spec, recipe, epochs, pruner, seed]
+    head = {} if recipe == "lp-ft" else {name: part.tolist() for name, part in model.head.state_dict().items()}
+    made.append(hashlib.sha256(repr((data.weights is not None and data.weights.tolist(), head)).encode()).hexdigest())
     # as JSON can store them: a transform becomes its string
     plain = [{k: v if isinstance(v, int | float | str | None) else str(v) for k, v in one.items()} for one in plan]
     made += [plain, *(f"{key}: {value}" for key, value in sorted(fixed.items()) if key != "hardware")]
