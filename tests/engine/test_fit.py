@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+import tqdm.notebook
 from sklearn.metrics import f1_score, recall_score
 from torch import nn
 from torch.nn import functional as F
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 import tl_helpers as tl
 from tl_helpers.data import Batches
 from tl_helpers.device import pick_device
+from tl_helpers.engine import progress
 from tl_helpers.engine.fit import fit
 from tl_helpers.engine.metrics import measure, predict
 from tl_helpers.engine.protocol import in_pieces
@@ -596,3 +598,14 @@ def test_numbers_that_count_are_not_averaged(ema):
     model = Counting()
     fit(model, loader(), loader(), Settings(3, ema=ema), hardware=CPU)
     assert torch.equal(model.places, torch.arange(500))
+
+
+def test_a_training_that_ends_early_leaves_no_bar_standing_in_a_notebook(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(progress, "tqdm", tqdm.notebook.tqdm)
+    asked = []
+    monkeypatch.setattr(tqdm.notebook.tqdm, "display", lambda self, **how: asked.append(how))
+    with pytest.raises(InterruptedError), progress.training_bar("fine-tune", 10, 0) as bar:
+        bar.update(3)
+        raise InterruptedError
+    assert any(how.get("close") for how in asked) and not any(how.get("bar_style") == "danger" for how in asked)
