@@ -167,7 +167,7 @@ def curve(rows: list[dict]) -> Iterator[dict]:
                 )
                 own = of_train[_places(data.train, few)], few.labels
             if method == "both":
-                beside = own[0], of_val, of_test[::every]
+                beside = own[0], of_val.nan_to_num(), of_test[::every]  # with one strength, val's rows are not read
                 logits, strength = tfidf(few, data.val, test, (chosen,) if labels else (0.5, 2.0), beside)
             elif method == "probe":
                 val, given = (None, {"strengths": (chosen,)}) if labels else ((of_val, data.val.labels), {})

@@ -109,7 +109,7 @@ def change(*path, to):
 P = ("data", 0, "paragraphs", 0)
 BAD = {
     "not UTF-8": (b'{"data": "\xff"}', "not UTF-8"),
-    "no JSON": (b'{"data": [}', "not JSON.*line 1, column 11"),
+    "no JSON": (b'{"data": [}', "not JSON.*line 1 column 11"),
     "a list": (b"[]", "SQuAD's format has 'data' in the file; this one is a list"),
     "empty": (b'{"data": []}', "contains no question"),
     "no context": (change(*P, "context", to=None), r"'context' in data\[0\].paragraphs\[0\]; this one has 'qas'"),

@@ -159,6 +159,8 @@ def test_one_cluster_and_one_row(method):
     assert layout(alone).shape == (1, 2)
     if method == "gmm":
         with pytest.raises(CourseError, match="A mixture needs at least two rows"):
+            fit(prepare(np.ones((1, 384))), 1, method)
+        with pytest.raises(CourseError, match="A mixture needs at least two rows"):
             fit(alone, 1, method)
     else:
         single = fit(alone, 1, method)

@@ -130,6 +130,7 @@ def test_gradual_unfreezing_moves_the_top_first(reuters, few, monkeypatch):
         model = attach_head(language_model("gru", tokenizer, dim=16).encoder, heads.linear(8))
         before = weights(model)
         result = gradual(model, few, reuters.val.few(1), epochs=epochs, max_tokens=20, hardware=CPU)
+        assert result.history[0]["lr"] == 4e-3  # a phase of a single step is made at the peak
         moved = {
             n.split(".")[1] if "backbone" in n else "head"
             for n, t in weights(model).items()

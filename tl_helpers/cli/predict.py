@@ -1,6 +1,7 @@
 """`predict`: what a checkpoint says about pictures in files, or about documents on stdin."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -97,7 +98,10 @@ def _documents(file: Path | None = None, *, unread: list[str]) -> Iterator[tuple
     from tl_helpers.data.rows import LONGEST, refuse_utf16
 
     # bytes: the terminal's encoding need not be the file's
-    lines, number = file.read_bytes().splitlines() if file else getattr(sys.stdin, "buffer", ()), 0
+    lines, number = getattr(sys.stdin, "buffer", ()), 0
+    if file:
+        content = file.read_bytes()
+        lines = io.BytesIO(content if b"\n" in content else content.replace(b"\r", b"\n"))  # old Macs' line ends
     for number, line in enumerate(lines, 1):
         if number == 1:
             refuse_utf16(line, file or "stdin")

@@ -97,6 +97,8 @@ def _problem(text, label) -> str:
             return "is not UTF-8 (save the file with that encoding)"
     if text is not None and not isinstance(text, str):
         return f"has {type(text).__name__} where a text is expected"
+    if isinstance(label, list | dict):
+        return f"has {type(label).__name__} where a label is expected"
     if not text or not text.strip():
         return "has an empty text"
     return "" if label is not None and str(label).strip() else "has no label"

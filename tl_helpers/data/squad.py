@@ -4,6 +4,7 @@ import collections
 import json
 import re
 import string
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def load_squad(path: Path | str) -> tuple[SpanQuestion, ...]:
     """
     try:
         content = json.loads(read_utf8(Path(path).expanduser()))
-    except json.JSONDecodeError as error:
-        raise CourseError(f"{path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
+        json.dumps(content, ensure_ascii=False).encode()  # half an emoji is no text
+    except (json.JSONDecodeError, RecursionError, UnicodeEncodeError) as error:
+        raise CourseError(f"{path} is not JSON in UTF-8: {error}.") from error
     found = []
     for i, article in enumerate(_get(content, "data", list, "the file")):
         for j, paragraph in enumerate(_get(article, "paragraphs", list, f"data[{i}]")):
@@ -55,15 +57,16 @@ def _question(row: dict, paragraph: str, where: str) -> SpanQuestion:
     answers = []
     for a, answer in enumerate(_get(row, "answers", list, where)):
         text, start = (_get(answer, *what, f"{where}.answers[{a}]") for what in (("text", str), ("answer_start", int)))
-        if not text.strip() or paragraph[max(0, start) : start + len(text)] != text:
+        # no piece stands for a space, an invisible letter or a combining mark, so no label could
+        kept = [i for i, c in enumerate(text) if not c.isspace() and unicodedata.category(c) not in ("Mn", "Cf", "Cc")]
+        if not kept or paragraph[max(0, start) : start + len(text)] != text:
             stands = paragraph.find(text)
             hint = f"it begins at {stands}" if text and stands >= 0 else "it does not occur in the paragraph at all"
             raise CourseError(
                 f"{where}.answers[{a}]: the paragraph has {paragraph[max(0, start) :][: len(text)]!r} at place {start}, "
                 f"not {text!r}; {hint}. An answer is copied letter by letter; places count from 0."
             )
-        bare = text.strip()  # a space is not a piece, so no label could stand for it
-        answers.append((bare, start + text.index(bare)))
+        answers.append((text[kept[0] : kept[-1] + 1], start + kept[0]))
     question = _get(row, "question", str, where).strip()
     if not (answers or row.get("is_impossible")) or not question:
         raise CourseError(

@@ -45,7 +45,7 @@ def bare(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) -> list[list[int]]:
-    """Token ids of each text, at most max_tokens of them, special ones included; a text without words becomes one [UNK]."""
+    """Token ids of each text, at most max_tokens of them, special ones included; a text that would have none becomes one [UNK]."""
     if max_tokens < 3:
         raise CourseError(f"max_tokens has to be 3 or more; found {max_tokens}.")
     cutting = bare(tokenizer)

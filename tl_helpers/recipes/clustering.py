@@ -241,7 +241,7 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
     if method not in METHODS or covariance not in COVARIANCES:
         wrong, there = (method, METHODS) if method not in METHODS else (covariance, COVARIANCES)
         raise CourseError(f"{wrong!r} is not known; try one of {', '.join(there)}.")
-    if method == "gmm" and rows.shape[1] > WIDEST:
+    if method == "gmm" and len(rows) > 1 and rows.shape[1] > WIDEST:
         raise CourseError(
             f"A mixture of {rows.shape[1]} columns has more numbers to learn than rows to learn from. Call "
             f"prepare(features, components={WIDEST}) first."

@@ -1,5 +1,6 @@
 """Batches of pictures or of documents, whichever a network reads: the one place where recipes tell them apart."""
 
+import torch
 from tokenizers import Tokenizer
 from torch import nn
 from torchvision.transforms import v2
@@ -55,6 +56,8 @@ def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> 
     own = backbone.max_tokens if reads else getattr(getattr(backbone, "preprocess", None), "size", 224)
     if asked is not None and asked < 1:
         raise CourseError(f"{right} has to be at least 1; found {asked}.")
+    if reads and asked:
+        backbone.check_length(torch.empty(0, asked))  # now, not at the first long document
     return asked or getattr(network, "trained_size", None) or own
 
 
