@@ -114,6 +114,10 @@ def test_predict_reads_documents_from_a_file(trained, capsys, tmp_path):
     file.write_text("the invoice\nmeeting at the house\n", "utf-8-sig")  # as Windows' editors begin it
     assert cli.main(["predict", str(trained), str(file)]) == 0
     assert [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()] == ["1: bills", "2: work"]
+    for content, said in ((b"invoice\rmeeting\n", 1), (b"invoice\rmeeting", 2)):  # a stray \r, and old Macs' line ends
+        file.write_bytes(content)
+        assert cli.main(["predict", str(trained), str(file)]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == said
     for end in ("le", "be"):  # PowerShell's `>` and Notepad's "Unicode"
         file.write_text("\ufeffthe invoice\nmeeting at the house\n", f"utf-16-{end}")
         assert "texts.txt is in UTF-16" in no(capsys, "predict", trained, file)

@@ -1,6 +1,7 @@
 """Measure readers of cloze questions on five folds by story, and keep every run as a row of data/results/cloze.json.
 
-    python tests/benchmarks/cloze_table.py baselines            clues alone, and the logistic ranker on all of them
+    python tests/benchmarks/cloze_table.py baselines            clues alone, and the logistic ranker on all of them (struck
+                                                                out: without candidates that stand in the query)
     python tests/benchmarks/cloze_table.py neighbours           which words occur next to which in the training tales, and a
                                                                 ranker on these counts and the eight clues
     python tests/benchmarks/cloze_table.py words                the attention-sum reader from scratch
@@ -154,12 +155,20 @@ def beside(questions, fold: int | None) -> np.ndarray:
     return np.concatenate([table, heard, heard - heard.mean(1, keepdims=True)], 2)
 
 
+def struck_out(questions, scores: np.ndarray) -> np.ndarray:
+    """The scores (n, 10) with minus infinity for candidates that stand in the query: one that is asked for never does."""
+    queries = [{word.lower() for word in question.query} for question in questions]
+    there = [[word in query for word in q.candidates] for q, query in zip(questions, queries, strict=True)]
+    return np.where(there, -np.inf, scores)
+
+
 def by_neighbours(kind: str, fold: int) -> dict:
     """Which answers are right (n,): by pairs, P(left | word) P(right | word) P(word), and by a ranker on clues and neighbours."""
     train, val, test = load_cloze(kind).fold(fold)
     heard = np.stack([neighbours(question, fold) for question in test.questions])
     scores = {"neighbours": heard[..., 1] + heard[..., 2] - heard[..., 0]}
     scores["clues and neighbours"] = rank((*train.questions, *val.questions), test.questions, fold=fold)[0]
+    scores["clues and neighbours, struck out"] = struck_out(test.questions, scores["clues and neighbours"])
     return {name: score.argmax(1) == test.labels for name, score in scores.items()}
 
 
@@ -169,6 +178,7 @@ def baselines(kind: str, fold: int, seed: int) -> dict:
     new = np.stack([clues(question) for question in test.questions])
     scores = {name: new[..., CLUES.index(clue)] for name, clue in SINGLE.items()}
     scores["eight clues"] = rank((*train.questions, *val.questions), test.questions)[0]
+    scores["eight clues, struck out"] = struck_out(test.questions, scores["eight clues"])
     ties = np.random.default_rng(seed).random(new.shape[:2])
     return {name: np.lexsort((ties, score), axis=1)[:, -1] == test.labels for name, score in scores.items()}
 
@@ -348,6 +358,9 @@ def main() -> None:
         path = PATH.with_name("cloze_presentations.json")
         write_atomically(path, json.dumps(table, indent=1)[:-2] + ',\n "rows": [\n  ' + lines + "\n ]\n}\n")
         return
+    then = json.loads(PATH.read_text("utf-8"))["settings"] if PATH.exists() else {}
+    if then.get(asked.what, SETTINGS.get(asked.what)) != SETTINGS.get(asked.what):
+        parser.error(f"the file's rows of {asked.what} have other settings, {then[asked.what]}: delete them first")
     began, last, hardware = time.time(), 0.0, tl.pick_device()
     for kind, fold, seed in [(k, f, s) for s in asked.seeds for f in asked.folds for k in asked.kinds]:
         if time.time() - began + last > 60 * asked.minutes:

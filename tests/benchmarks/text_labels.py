@@ -406,6 +406,9 @@ def main() -> None:
     asked, start = parser.parse_args(), time.perf_counter()
     path = root() / "data" / "results" / f"text_{asked.plan}.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
+    now = json.loads(json.dumps({"lm": LM, "starts": STARTS, "minilm": MINILM})).get(asked.plan)
+    if (then := known.get("budget", {}).get(asked.plan, now)) != now:
+        parser.error(f"the file's rows have other settings, {then}: delete them first")
     rows = known.pop("rows")  # the older ones have their date and hardware in what stays of `known`
     for row in PLANS[asked.plan](rows):
         rows.append({"hardware": tl.pick_device().line(), "date": datetime.date.today().isoformat()} | row)

@@ -74,6 +74,22 @@ def test_a_long_paragraph_is_read_in_overlapping_windows(tmp_path):
         twice.answers(logits)
 
 
+@pytest.mark.parametrize(
+    "answer", ["❤\ufe0f", "Cafe\u0301", "\u200bhidden", "hidden\u200b", "word\u00ad", " two words "]
+)
+def test_an_answer_with_an_edge_that_no_piece_stands_for_is_still_found(answer, tmp_path):
+    content = copy.deepcopy(GOOD)
+    content["data"][0]["paragraphs"][0] = {
+        "context": f"It says {answer} on the door.",
+        "qas": [{"id": 1, "question": "What?", "answers": [{"text": answer, "answer_start": 8}]}],
+    }
+    (tmp_path / "edges.json").write_text(json.dumps(content))
+    (question,) = load_squad(tmp_path / "edges.json")
+    (one,) = windows(question, minilm_tokenizer())
+    (label,) = SpanBatches([question], minilm_tokenizer()).labels.tolist()
+    assert label and exact_and_f1(span_text(label, one, question.paragraph), question.answers) == (1.0, 1.0)
+
+
 def test_the_callers_tokenizer_cuts_afterwards_as_before():
     tokenizer, question = minilm_tokenizer(), load_squad(OURS)[0]
     whole = windows(question, tokenizer)[0].ids
@@ -110,6 +126,8 @@ P = ("data", 0, "paragraphs", 0)
 BAD = {
     "not UTF-8": (b'{"data": "\xff"}', "not UTF-8"),
     "no JSON": (b'{"data": [}', "not JSON.*line 1 column 11"),
+    "too deep": (b"[" * 100_000, "not JSON"),
+    "half an emoji": (change(*P, "qas", 0, "question", to="\ud83d?"), "not JSON in UTF-8"),
     "a list": (b"[]", "SQuAD's format has 'data' in the file; this one is a list"),
     "empty": (b'{"data": []}', "contains no question"),
     "no context": (change(*P, "context", to=None), r"'context' in data\[0\].paragraphs\[0\]; this one has 'qas'"),

@@ -208,6 +208,9 @@ def test_what_cannot_be_a_text_set_is_told_in_a_sentence(tmp_path):
     (tmp_path / "deep.jsonl").write_text('{"text": ["a"], "label": "x"}\n')
     with pytest.raises(CourseError, match="line 1 has list where a text is expected"):
         load(tmp_path / "deep.jsonl")
+    (tmp_path / "labels.jsonl").write_text('{"text": "a", "label": ["x", "y"]}\n')
+    with pytest.raises(CourseError, match="line 1 has list where a label is expected"):
+        load(tmp_path / "labels.jsonl")
     (tmp_path / "nested.jsonl").write_text("[" * 100_000)
     with pytest.raises(CourseError, match="line 1 is not a JSON object"):
         load(tmp_path / "nested.jsonl")

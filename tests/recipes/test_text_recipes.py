@@ -77,6 +77,8 @@ def test_frozen_minilm_is_probed_on_kept_features(reuters):
     one = tl.features(encoder, some.subset([7]), max_tokens=32)
     torch.testing.assert_close(one[0], found[7], atol=1e-5, rtol=1e-4)
     assert not torch.equal(found, tl.features(encoder, some, max_tokens=16))
+    with pytest.raises(CourseError, match="minilm knows 512 positions, found 600: lower max_tokens"):
+        tl.features(encoder, some, max_tokens=600)  # though these texts are shorter
     model = tl.attach_head(encoder, tl.heads.linear(8))
     result = tl.transfer(model, reuters, "probe", images=48, max_tokens=32)
     assert result.val["accuracy"] > 0.7 and not any(p.requires_grad for p in encoder.parameters())

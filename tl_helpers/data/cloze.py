@@ -184,8 +184,9 @@ def load_cloze(kind: str = "noun", seed: int = 0) -> ClozeSet:
     """Every sentence of every tale that has 20 before it, with one word of class `kind` taken out, where that is possible.
 
     It is possible where a word of that class occurs once in the query and also in the context, along with nine others of its
-    class. (kind, seed) determines which word is asked for and which nine others are offered. A refrain, whose query occurs
-    word for word in its context, is not a question and is left out.
+    class. (So a candidate that stands in the query is never the answer: a give-away, which notebook 11 measures.)
+    (kind, seed) determines which word is asked for and which nine others are offered. A refrain, whose query occurs word for
+    word in its context, is not a question and is left out.
     """
     if kind not in KINDS:
         raise CourseError(f"The kinds of question are {', '.join(KINDS)}; found {kind!r}.")
