@@ -113,6 +113,8 @@ def pick_device(
     mean fp32. An explicit `precision` is kept. The layout is channels_last, contiguous on mps (pytorch#175189).
     Raises CourseError if the device is not available.
     """
+    if isinstance(device, Hardware):
+        return device
     asked = device if device is not None else os.environ.get("TL_DEVICE")
     chosen = torch.device(_checked(str(asked))) if asked else torch.device(_best())
     why = "asked for" if asked else "the fastest here" if chosen.type != "cpu" else _why_no_gpu()
@@ -219,7 +221,7 @@ def _checked(name: str) -> str:
     kind = name.split(":")[0]
     number = name.removeprefix(kind).removeprefix(":")
     if kind not in _KINDS or (name != kind and not number.isdigit()):
-        raise CourseError(f"The device {name!r} is not known; try one of {', '.join(_KINDS)}.")
+        raise CourseError(f"The device {name[:40]!r} is not known; try one of {', '.join(_KINDS)}.")
     if not _is_there(kind):
         raise CourseError(f"The device {name!r} was asked for, but torch sees none. Try TL_DEVICE=cpu, or `doctor`.")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():

@@ -179,9 +179,7 @@ def _choose(points, arguments: argparse.Namespace):
     criterion = arguments.criterion or ("bic" if arguments.method == "gmm" else "silhouette")
     ks = [k for k in ((1, *KS) if criterion in ("gap", "bic") else KS) if k < len(points) * 4 // 5]
     if not ks:
-        raise CourseError(
-            f"{count(len(points), 'item')}: too few to choose k by {criterion}; give the number with --k."
-        )
+        raise CourseError(f"{count(len(points), 'item')}: too few to choose k by {criterion}; give it with --k.")
     return choose_k(points, ks, criterion, method=arguments.method, seed=arguments.seed)
 
 

@@ -66,7 +66,7 @@ class Batches(Passes):
         if not len(image_set):
             raise CourseError(f"The {image_set.role} part of {image_set.name} is empty: nothing to make batches of.")
         self.image_set, self.batch_size, self.shuffle = image_set, int(batch_size), shuffle
-        self.seed, self.drop_last = int(seed), drop_last
+        self.seed, self.drop_last, self.size = int(seed), drop_last, int(size)
         self.role, self.n = image_set.role, len(image_set)
         if drop_last:
             self.n -= self.n % batch_size

@@ -103,6 +103,8 @@ def _find(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int, str]]]:
     """Classes, and (file, label, part) for every file below them; part is "" where the folder brings no split."""
     names = {folder: _part(folder.name) for folder in _folders(root)}
     parts = {part: folder for part in PARTS for folder, name in names.items() if name == part}
+    if len(parts) == len(names) > 1 and not is_split(root):
+        raise CourseError(f"{root}: {' and '.join(parts)} need a folder per class in them, such as train/cat/1.png.")
     if not is_split(root):
         parts = {"": root}
     elif len(parts) < len(names):

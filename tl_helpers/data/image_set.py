@@ -49,7 +49,7 @@ class ImageSet(Labelled):
         self._check_labels(shape[0], "images", columns)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index], int(self.labels[index])  # an IndexError ends a plain `for image, label in image_set`
+        return self.images[index], self._label(index)  # an IndexError ends a plain `for image, label in image_set`
 
     def __repr__(self) -> str:
         _, channels, height, width = self.images.shape

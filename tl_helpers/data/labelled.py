@@ -55,6 +55,11 @@ class Labelled:
         chosen = [order[self.labels[order] == label][:per_class] for label in range(len(self.classes))]
         return self.subset(torch.cat(chosen).sort().values)
 
+    def _label(self, index) -> int:
+        if isinstance(index, slice):
+            raise CourseError("A set gives one item at a time; for several, .subset(range(12)) or .few(2) of a class.")
+        return int(self.labels[index])
+
     def class_counts(self) -> dict[str, int]:
         """How many items each class has."""
         counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -41,8 +42,8 @@ def load(
     path = Path(os.path.expanduser(name))
     if not name:
         raise CourseError("load takes the name of a set, or a path; found an empty text.")
-    if split_seed < 0:
-        raise CourseError(f"split_seed is 0 or more; found {split_seed}.")
+    if not isinstance(split_seed, Integral) or split_seed < 0:
+        raise CourseError(f"split_seed is 0 or more; found {split_seed!r}.")
     if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
         raise CourseError(f"{path} can't be read (permission denied).")
     if split != "default" and name != "elpv":

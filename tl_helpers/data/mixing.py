@@ -63,7 +63,7 @@ class Mixed(Passes):
         if how not in MIXES or not alpha > 0:
             raise CourseError(f"Pictures are mixed by {' or '.join(MIXES)} with alpha > 0; found {how!r}, {alpha}.")
         self.batches, self.how, self.alpha = batches, how, alpha
-        self.role, self.n = batches.role, batches.n
+        self.role, self.n, self.size, self.image_set = batches.role, batches.n, batches.size, batches.image_set
 
     def __len__(self) -> int:
         return len(self.batches)

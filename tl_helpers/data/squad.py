@@ -94,9 +94,7 @@ def windows(question: SpanQuestion, tokenizer: Tokenizer, max_pieces: int = 192)
     tokenizer.no_padding()
     try:
         if len(tokenizer.encode(question.question).ids) > max_pieces // 2:
-            raise CourseError(
-                f"The question {question.id!r} is longer than half of {max_pieces} pieces: shorten it, or allow more."
-            )
+            raise CourseError(f"The question {question.id!r} is longer than half of {max_pieces} pieces: shorten it.")
         tokenizer.enable_truncation(max_pieces, stride=max_pieces // 4, strategy="only_second")
         first = tokenizer.encode(question.question, question.paragraph)
     finally:

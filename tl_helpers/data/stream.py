@@ -49,9 +49,7 @@ class TokenStream(Passes):
         self.n = sum(map(len, self._texts))
         self._whole = max(0, self.n - 1) // (batch_size * length)
         if not self._whole:
-            raise CourseError(
-                f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take shorter or fewer rows."
-            )
+            raise CourseError(f"{self.n} words do not fill one batch of {batch_size} rows of {length}: take fewer.")
         self._batches = min(batches or self._whole, self._whole)
         self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)
         self.role, source = texts.role, (texts.fingerprint, tokenizer.to_str())

@@ -51,7 +51,7 @@ class TextSet(Labelled):
         self._check_labels(len(self.texts), "texts", {"names": self.names, "weights": self.weights})
 
     def __getitem__(self, index: int) -> tuple[str, int]:
-        return self.texts[index], int(self.labels[index])
+        return self.texts[index], self._label(index)
 
     def __repr__(self) -> str:
         return f"TextSet({self.name!r}, {self.role}: {len(self)} documents, {len(self.classes)} classes)"

@@ -18,6 +18,12 @@ PAD, UNKNOWN = "[PAD]", "[UNK]"
 BUCKET = 50  # batches whose documents are sorted by length together
 
 
+def _several(texts: Iterable[str]) -> Iterable[str]:
+    if isinstance(texts, str) or hasattr(texts, "texts"):  # a str would be read letter by letter
+        raise CourseError(f"Expected several texts, [text] or data.train.texts; found one {type(texts).__name__}.")
+    return texts
+
+
 def word_tokenizer(texts: Iterable[str], size: int = 8000) -> Tokenizer:
     """Lower-cased words and punctuation marks: the most frequent of `texts`, the rest is [UNK].
 
@@ -27,7 +33,7 @@ def word_tokenizer(texts: Iterable[str], size: int = 8000) -> Tokenizer:
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=[PAD, UNKNOWN], show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_several(texts), trainer)
     return tokenizer
 
 
@@ -51,7 +57,7 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int = 128) ->
     cutting = bare(tokenizer)
     cutting.enable_truncation(max_tokens)
     unknown = cutting.token_to_id(UNKNOWN) or 0
-    return [encoded.ids or [unknown] for encoded in cutting.encode_batch_fast(list(texts))]
+    return [encoded.ids or [unknown] for encoded in cutting.encode_batch_fast(list(_several(texts)))]
 
 
 def padded(rows: list[list[int]], pad: int = 0, at_most: int = 0) -> dict[str, Tensor]:
@@ -91,7 +97,7 @@ class TextBatches(Passes):
             raise CourseError(f"The {text_set.role} part of {text_set.name} is empty: nothing to make batches of.")
         self.text_set, self.batch_size, self.shuffle, self.seed = text_set, int(batch_size), shuffle, int(seed)
         self.role, self.n = text_set.role, len(text_set)
-        self.rows, self._at_most = encode(text_set.texts, tokenizer, max_tokens), max_tokens
+        self.rows, self.size = encode(text_set.texts, tokenizer, max_tokens), max_tokens
         self._lengths = torch.tensor([len(row) for row in self.rows])
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
@@ -101,7 +107,7 @@ class TextBatches(Passes):
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for index in self._plan():
-            inputs = padded([self.rows[i] for i in index.tolist()], self._pad, self._at_most)
+            inputs = padded([self.rows[i] for i in index.tolist()], self._pad, self.size)
             yield inputs, self.text_set.labels[index], self._weights[index]
 
     def in_order(self, gathered: Tensor) -> Tensor:

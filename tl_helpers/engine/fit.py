@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..device import Hardware, own_chance, pick_device, seed_everything
 from ..errors import CourseError, DivergedError, out_of_memory
+from ..models.encoder import Encoder
 from ..models.freezing import train_mode
 from ..sources import writable
 from . import checkpoint as files
@@ -71,8 +72,10 @@ def fit(
     Raises:
         CourseError: a test set as `train` or `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
     """
+    if isinstance(model, Encoder) or not isinstance(settings, Settings):
+        raise CourseError(f"fit takes a model with a head and Settings(…); found {type(model).__name__}, {settings!r}.")
     refuse_test(train, val)
-    kept, hardware = Path(checkpoint).expanduser() if checkpoint else None, hardware or pick_device()
+    kept, hardware = Path(checkpoint).expanduser() if checkpoint else None, pick_device(hardware)
     with hardware.lend(model):
         run = _Run(model, train, val, settings, hardware, seed, groups, phase, start)
         try:
@@ -94,6 +97,7 @@ def fit(
             model.load_state_dict(run.best)
             model.eval()
             run.optimiser.zero_grad()  # else a loop of the caller's would use the last batch's gradient once more
+    model.trained_size = getattr(train, "size", getattr(model, "trained_size", None))  # what `evaluate` goes by
     return run.result
 
 

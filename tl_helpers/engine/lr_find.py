@@ -55,7 +55,7 @@ def lr_find(
     refuse_test(train, ())
     if steps < 10 or not 0 < low < high:
         raise CourseError(f"A curve needs ten rates or more, rising from above 0; found {steps}, from {low} to {high}.")
-    hardware = hardware or pick_device()
+    hardware = pick_device(hardware)
     with hardware.lend(model):
         before, modes = files.snapshot(model), {module: module.training for module in model.modules()}
         asked = {parameter: parameter.grad for parameter in model.parameters()}

@@ -106,6 +106,8 @@ def calibration_bins(probabilities: Tensor, labels: Tensor, bins: int = 10) -> T
     Returns:
         float32 (bins, 3): mean confidence, accuracy, share of all answers that are in the bin.
     """
+    if not ((probabilities.sum(1) - 1).abs() < 0.01).all():
+        raise CourseError("Calibration is about probabilities, rows that sum to 1; for logits: logits.softmax(1).")
     sure, said = probabilities.max(dim=1)
     place = (sure * bins).long().clamp(max=bins - 1)
     columns = torch.ones_like(sure), sure, (said == labels).float()
@@ -142,5 +144,5 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
     if low < 0 or high >= width:
         raise CourseError(
             f"The labels run from {low} to {high}, but the head has {width} outputs. "
-            f"Give the head one output per class: heads.linear(len(data.classes))."
+            "Labels count from 0, and each class has an output: heads.linear(len(data.classes)), probe(…, classes=…)."
         )

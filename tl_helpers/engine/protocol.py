@@ -17,7 +17,7 @@ def role_of(batches: Iterable) -> str | None:
 
 def refuse_test(train: Iterable, val: Iterable) -> None:
     """CourseError if a test set, or a whole set that contains one, is used to train or to choose."""
-    if "test" in (role_of(train), role_of(val)) or _whole(train) or _whole(val):
+    if "test" in (role_of(train), role_of(val)) or _whole(train) or _whole(val) or role_of(train) == "val":
         raise CourseError(
             "Training learns and validation chooses, so neither can be the test set, or contain it: pass data.train and "
             "data.val, and look at data.test once, last."

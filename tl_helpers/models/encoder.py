@@ -49,10 +49,8 @@ class Encoder(Settled):
     def fingerprint(self) -> str:
         """sha256 of name, preprocessing, layers and the weights as they are now: the key under which features are kept."""
         layers = re.sub(r" at 0x[0-9a-f]+", "", repr([*self.children()]))  # a function's address changes between runs
-        inside = (vars(module).items() for child in self.children() for module in child.modules())
-        layers += repr(
-            [(k, v) for one in inside for k, v in one if k != "training" and isinstance(v, str | int | float)]
-        )
+        inside = (one for child in self.children() for module in child.modules() for one in vars(module).items())
+        layers += repr([(k, v) for k, v in inside if k != "training" and isinstance(v, str | int | float)])
         digest = hashlib.sha256(f"{self.name} {self.preprocess} {layers}".encode())
         everything = self.state_dict() | dict(self.named_buffers())  # mean and deviation are not in the state
         for name, tensor in everything.items():

@@ -95,6 +95,8 @@ class Clusters:
 
 def as_rows(features) -> np.ndarray:
     """A tensor or array as float32 (n, columns); CourseError for any other shape, no rows, or a value that is not finite."""
+    if hasattr(features, "role"):
+        raise CourseError("Clustering takes rows, prepare(tl.features(backbone, images)), not the set itself.")
     rows = features.detach().cpu().float().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
     if rows.ndim != 2 or 0 in rows.shape:
         raise CourseError(f"Clustering needs features of shape (rows, columns), neither of them 0; found {rows.shape}.")
@@ -248,7 +250,7 @@ def _check(rows: np.ndarray, k: int, method: str, covariance: str) -> None:
         )
     if not 1 <= k <= len(rows):
         raise CourseError(
-            f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k must be between 1 and the number of rows."
+            f"k = {k} clusters can't be made of {count(len(rows), 'row')}; k lies between 1 and their number."
         )
     if method == "gmm" and len(rows) < 2:
         raise CourseError("A mixture needs at least two rows: one alone has no variance. Take method='kmeans'.")

@@ -77,7 +77,7 @@ def evaluate(
             f"The model learnt the classes {', '.join(learnt)}, in this order; {images.name} has {', '.join(images.classes)}. "
             "Class numbers would mean different things: give both sets the same class folders."
         )
-    hardware = hardware or pick_device()
+    hardware = pick_device(hardware)
     size = asked_size(model, size, max_tokens)
     tta = [tta] if isinstance(tta, nn.Module) else tta  # one transform is one view
     looks = [None] if tta is None else views(tta, size) if isinstance(tta, str) else list(tta)

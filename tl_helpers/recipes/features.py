@@ -39,11 +39,11 @@ def features(
     Args:
         size, max_tokens: pixels a side for pictures, tokens for texts; by default the backbone's own.
     """
-    if isinstance(backbone, Classifier):
-        raise CourseError("features takes a backbone, not the whole model with its head: give it model.backbone.")
+    if isinstance(backbone, Classifier) or not hasattr(backbone, "fingerprint"):
+        raise CourseError("features takes a backbone (load_backbone), not the whole model: give it model.backbone.")
     check_set(images)
     size = asked_size(backbone, size, max_tokens)
-    hardware = quick_precision(backbone.eval(), size, hardware or pick_device())
+    hardware = quick_precision(backbone.eval(), size, pick_device(hardware))
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"  # which resizes the images
     key = f"{versions} {backbone.fingerprint} {images.fingerprint} {size} {hardware.precision} {hardware.device.type}"
     if isinstance(backbone, TextEncoder):

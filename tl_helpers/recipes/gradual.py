@@ -31,7 +31,7 @@ def gradual(
     rates. Trains in place; the last weights are kept. size, max_tokens: as in `transfer`. Each stage takes an epoch, so there
     are never fewer epochs than stages, counting the head as one.
     """
-    start, hardware = time.perf_counter(), hardware or pick_device()
+    start, hardware = time.perf_counter(), pick_device(hardware)
     common = {"size": asked_size(model, size, max_tokens), "hardware": hardware}
     looks = batches_for(model, val, batch_size=64, **common)
     stages = [None, *reversed(model.backbone.stages)]  # from the head downwards

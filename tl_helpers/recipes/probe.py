@@ -1,6 +1,7 @@
 """The linear probe: logistic regression on kept features."""
 
 import warnings
+from contextlib import suppress
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -39,18 +40,14 @@ def probe(
         CourseError: fewer than two classes among the training labels, or more than `classes`, features that are not finite, several strengths
             and no `val` to choose by.
     """
-    train, val = (  # NumPy's floats are doubles
-        part and (torch.as_tensor(part[0]).detach().float(), torch.as_tensor(part[1]).long()) for part in (train, val)
-    )
+    train, val = _pair(train), None if val is None else _pair(val)
     rows, labels = train
     if not all(bool(torch.isfinite(part[0]).all()) for part in (train, val) if part is not None):
         raise CourseError("Some features are NaN or infinite: check how they were made before fitting a head to them.")
     if len(labels.unique()) < 2:
         raise CourseError(f"A probe needs at least two classes; all {len(labels)} labels are {labels[:1].tolist()}.")
     if classes is not None and classes <= int(labels.max()):
-        raise CourseError(
-            f"classes={classes}, but the labels go up to {int(labels.max())}: classes are counted from 0."
-        )
+        raise CourseError(f"classes={classes}, but the labels go up to {int(labels.max())}: they count from 0.")
     strengths = strengths or (STRENGTHS if val is not None else (0.01,))
     if val is None and len(strengths) > 1:
         raise CourseError(f"{len(strengths)} strengths and nothing to choose by: pass val=(features, labels), or one.")
@@ -72,6 +69,17 @@ def probe(
         return found["accuracy"], -found["loss"]
 
     return layers[0] if val is None else max(layers, key=good)
+
+
+def _pair(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Features float32 (n, width) and labels int64 (n,), from tensors or arrays (whose floats are doubles); else CourseError."""
+    with suppress(TypeError, ValueError, RuntimeError):
+        rows, labels = (torch.as_tensor(one).detach() for one in part)
+        if rows.ndim == 2 and labels.shape == rows.shape[:1] and torch.equal(labels, labels.long().abs()):
+            return rows.float(), labels.long()
+    found = [tuple(getattr(one, "shape", ())) for one in part] if isinstance(part, tuple) else type(part).__name__
+    how = "probe((features, labels)), features (n, width) and labels (n,), whole numbers from 0"
+    raise CourseError(f"A probe takes pairs: {how}; found {found}.")
 
 
 def _as_layer(model: LogisticRegression, mean: Tensor, std: Tensor, classes: int) -> nn.Linear:

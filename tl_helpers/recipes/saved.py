@@ -34,9 +34,7 @@ def load_model(path: Path | str) -> tuple[Classifier, dict]:
     path = path / MODEL if path.is_dir() else path
     tensors, state = files.load(path)
     if "spec" not in state:
-        raise CourseError(
-            f"{path} has a training in progress; the finished model is model.safetensors in the same folder."
-        )
+        raise CourseError(f"{path} has a training in progress; the model is model.safetensors in the same folder.")
     model = build(state["spec"])
     model.load_state_dict(tensors)
     model.trained_size, model.class_names = state["size"], tuple(state["classes"])

@@ -28,6 +28,7 @@ from ..engine.checkpoint import as_json, as_stored
 from ..errors import CourseError, DivergedError
 from ..models import Classifier
 from ..sources import write_atomically
+from .sets import check_set
 from .transfer import transfer
 
 Space = Mapping[str, Sequence[Any]]
@@ -100,6 +101,7 @@ def search_features(
     Raises:
         CourseError: a set that is, or contains, the test set; rows that don't belong to the set; an unknown method.
     """
+    check_set(images)
     if images.role in ("test", "all"):
         raise CourseError(
             f"A search chooses, so it can't see {images.name}'s {images.role!r} part: give it .train, or train and val "
@@ -230,6 +232,7 @@ def _judge(trial: Trial, asked: optuna.Trial, epochs: int, seen: Callable[[], An
 
 
 def _check(data: ImageSet, recipe: str, pruner: str, trials: int) -> None:
+    check_set(data)
     if trials < 1:
         raise CourseError(f"A search needs at least one trial; found trials={trials}.")
     if data.role != "all" or recipe == "probe" or pruner not in PRUNERS:

@@ -1,5 +1,7 @@
 """Batches of pictures or of documents, whichever a network reads: the one place where recipes tell them apart."""
 
+from numbers import Integral
+
 import torch
 from tokenizers import Tokenizer
 from torch import nn
@@ -37,9 +39,7 @@ def check_set(items) -> None:
     """CourseError for a tensor, a name or a folder where a set of pictures or texts belongs."""
     if not hasattr(items, "role"):
         whole = "a set of pictures or texts, as tl.data.load(…) gives it"
-        raise CourseError(
-            f"Expected {whole}; found a {type(items).__name__}. A network takes tensors itself: model(x)."
-        )
+        raise CourseError(f"Expected {whole}; found a {type(items).__name__}. Tensors go into model(x).")
 
 
 def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> int:
@@ -54,8 +54,8 @@ def asked_size(network: nn.Module, size: int | None, max_tokens: int | None) -> 
     if wrong is not None:
         raise CourseError(f"This network takes {what}: give it {right}={wrong} (found: {other}={wrong}).")
     own = backbone.max_tokens if reads else getattr(getattr(backbone, "preprocess", None), "size", 224)
-    if asked is not None and asked < 1:
-        raise CourseError(f"{right} has to be at least 1; found {asked}.")
+    if asked is not None and not (isinstance(asked, Integral) and asked >= 1):
+        raise CourseError(f"{right} has to be at least 1, a whole number; found {asked}.")
     if reads and asked:
         backbone.check_length(torch.empty(0, asked))  # now, not at the first long document
     return asked or getattr(network, "trained_size", None) or own

@@ -92,7 +92,7 @@ def transfer(
 
     Raises CourseError: an unknown recipe, a head that does not fit the classes, a recipe that does not suit the weights.
     """
-    start, hardware, seed = time.perf_counter(), hardware or pick_device(), int(seed)
+    start, hardware, seed = time.perf_counter(), pick_device(hardware), int(seed)
     folder = Path(checkpoint).expanduser() if checkpoint else None
     _check(model, data, recipe, folder, augment)
     how = {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "ema": ema, "keep": KEEP}

@@ -97,6 +97,9 @@ def title_of(figure: Figure) -> str:
 
 def pixels(image: Tensor) -> np.ndarray:
     """A picture (C, h, w), uint8 or float 0..1, C = 1 or 3, as matplotlib expects it: (h, w) or (h, w, 3)."""
+    if not isinstance(image, Tensor) or image.ndim != 3 or (image.is_floating_point() and image.max() > 2):
+        found = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else f"a {type(image).__name__}"
+        raise CourseError(f"A picture is (C, h, w), uint8 or float 0..1; found {found}. A batch's first part has them.")
     image = image.detach().cpu()
     if image.dtype != torch.uint8:
         image = image.float().clamp(0, 1)

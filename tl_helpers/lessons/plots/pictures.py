@@ -35,7 +35,8 @@ def batch_grid(
 ) -> Figure:
     """The first `count` pictures of a batch (b, C, h, w), uint8 or float 0..1, under their `captions`."""
     images = list(images[:count])
-    return tiles(images, captions or [""] * len(images), columns=columns, title=title, note=note)
+    captions = [""] * len(images) if captions is None else [*map(str, captions)]
+    return tiles(images, captions, columns=columns, title=title, note=note)
 
 
 @shown
@@ -108,6 +109,8 @@ def pick(image_set, indices: Sequence[int]) -> list[Tensor]:
 
 def find(image_set, names: Sequence[str]) -> list[int]:
     """The positions of the names in the set; raises CourseError, with similar names, for one that is missing."""
+    if isinstance(names, str):
+        raise CourseError(f"names is a list, even of one: names=[{names!r}].")
     places = {name: i for i, name in enumerate(image_set.names)}
     for name in names:
         if name not in places:
