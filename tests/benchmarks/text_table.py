@@ -177,7 +177,7 @@ def _three(val: dict, data) -> dict:
 ROWS: dict[str, Callable] = {
     "tf-idf": tf_idf,
     "tf-idf, train and val": lambda data, seed: tf_idf(data, seed, all_of_it=True),
-    "TF-IDF and MiniLM, frozen": fused,
+    "TF-IDF + MiniLM, frozen": fused,
     "cnn": lambda data, seed: scratch("cnn", data, seed),
     "gru": lambda data, seed: scratch("gru", data, seed),
     "attention": lambda data, seed: scratch("attention", data, seed),

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from torchvision.transforms import v2
 
 import tl_helpers as tl
 from tl_helpers.data import Batches
 from tl_helpers.engine.fit import FitResult
+from tl_helpers.engine.metrics import calibration_error
+from tl_helpers.engine.settings import Settings
 from tl_helpers.errors import CourseError
 from tl_helpers.recipes import features, transfer
+from tl_helpers.recipes.clustering import prepare
 from tl_helpers.recipes.gradual import gradual
 from tl_helpers.recipes.saved import load_model, save_model
 
@@ -518,6 +522,73 @@ def test_a_tensor_or_a_name_is_no_set(emoji):
 def test_a_probe_has_an_output_for_every_label():
     with pytest.raises(CourseError, match="classes=2, but the labels go up to 2"):
         tl.probe((torch.randn(6, 4), torch.tensor([0, 1, 2] * 2)), classes=2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (torch.randn(6, 4), torch.tensor([0, 1] * 3) / 3),
+        (torch.randn(6, 4), torch.tensor([0, -1] * 3)),
+        (torch.randn(6, 4), torch.eye(6)),
+        (torch.randn(6, 4), torch.tensor([0, 1])),
+        torch.randn(6, 4),
+    ],
+)
+def test_a_probe_says_what_a_pair_of_features_and_labels_is(wrong):
+    with pytest.raises(CourseError, match="features \\(n, width\\) and labels \\(n,\\), whole numbers from 0"):
+        tl.probe(wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda digits: digits.train[:5], "one item at a time; for several"),
+        (lambda digits: tl.data.word_tokenizer("one text", 10), "Expected several texts.*found one str"),
+        (lambda digits: tl.data.encode("one text", tl.data.word_tokenizer(["a"], 10)), "found one str"),
+        (lambda digits: tl.fit(tl.load_backbone("small_cnn", weights=None), [], [], Settings(1)), "model with a head"),
+        (lambda digits: tl.fit(nn.Linear(2, 2), [], [], {"epochs": 1}), "and Settings"),
+        (lambda digits: tl.features("resnet18", digits.train), "takes a backbone"),
+        (
+            lambda digits: tl.features(tl.load_backbone("small_cnn", weights=None), digits.train, size="8"),
+            "whole number",
+        ),
+        (lambda digits: tl.data.load("digits", split_seed=None), "split_seed is 0 or more; found None"),
+        (lambda digits: tl.plots.batch_grid(digits.images[:2].float() * 255), "A picture is"),
+        (lambda digits: tl.plots.batch_grid([digits.images[:2], digits.labels[:2]]), "A picture is"),
+        (lambda digits: calibration_error(torch.tensor([[3.0, -1.0]]), torch.tensor([0])), "Calibration is about prob"),
+        (lambda digits: prepare(digits.train), "Clustering takes rows"),
+        (lambda digits: fit_on(digits, "val", "train"), "neither can be the test set"),
+        (lambda digits: fit_mixed(digits), "neither can be the test set"),
+    ],
+)
+def test_what_students_get_wrong_is_told_in_the_fields_words(call, told):
+    with pytest.raises(CourseError, match=told):
+        call(tl.data.load("digits"))
+
+
+def fit_on(digits, train, val):
+    train, val = (tl.data.Batches(getattr(digits, part), size=8) for part in (train, val))
+    return tl.fit(nn.Sequential(nn.Flatten(), nn.Linear(192, 10)), train, val, Settings(1))
+
+
+def fit_mixed(digits):
+    batches = tl.data.training_batches(digits, "mixup", size=8)  # of the whole set
+    return tl.fit(nn.Linear(2, 2), batches, tl.data.Batches(digits.val, size=8), Settings(1))
+
+
+def test_a_model_is_looked_at_in_the_size_that_fit_trained_it_at():
+    digits = tl.data.load("digits")
+    tl.seed_everything(0)
+    model = tl.attach_head(tl.load_backbone("small_cnn", weights=None), tl.heads.linear(10))
+    train, val = (tl.data.Batches(part, size=8) for part in (digits.train.few(3), digits.val.few(2)))
+    tl.fit(model, train, val, Settings(1))
+    assert tl.evaluate(model, digits.val.few(2)).size == 8
+
+
+def test_hardware_may_be_a_name():
+    digits = tl.data.load("digits").train.few(1)
+    backbone = tl.load_backbone("small_cnn", weights=None)
+    assert tl.features(backbone, digits, size=8, hardware="cpu").shape == (10, backbone.width)
 
 
 def test_a_probe_says_that_features_are_no_numbers():
