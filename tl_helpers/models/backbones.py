@@ -113,13 +113,11 @@ class Backbone(Encoder):
             raise CourseError(f"{self.name} takes images as (b, 3, h, w) or (b, 1, h, w), found {shape}.{hint}")
         if x.dtype != torch.uint8 and not x.is_floating_point():
             raise CourseError(f"{self.name} takes uint8 0..255 or float 0..1, found {x.dtype}.")
-        least, patch = self.row.smallest, self.row.patch
-        if min(shape[2:]) < least or shape[2] % patch or shape[3] % patch:
+        least, patch, (h, w) = self.row.smallest, self.row.patch, shape[2:]
+        if min(h, w) < least or h % patch or w % patch:
             need = f"sides that are multiples of {patch}" if patch > 1 else f"sides of at least {least}"
-            side = self.row.nearest(min(shape[2:]))
-            raise CourseError(
-                f"{self.name} needs {need} pixels, found {shape[2]} x {shape[3]}: use size={side} (--size {side})."
-            )
+            side = self.row.nearest(min(h, w))
+            raise CourseError(f"{self.name} needs {need} pixels, found {h} x {w}: use size={side} (--size {side}).")
         # A look at the values costs a CPU nothing, but would make a GPU wait.
         if x.device.type == "cpu" and x.is_floating_point() and x.numel() and not torch.compiler.is_compiling():
             low, high = (v.item() for v in torch.aminmax(x.detach()))

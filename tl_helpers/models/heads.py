@@ -4,7 +4,7 @@ Each function here describes a head in a form that a plain dict can hold; the he
 only then is the width of the features known. So a checkpoint can name its head, and `build` can make it again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import torch
@@ -46,8 +46,7 @@ def mlp(classes: int, hidden: int = 256, dropout: float = 0.2) -> Head:
 
 def conv_pool(classes: int, hidden: int = 128, dropout: float = 0.2) -> Head:
     """A 3x3 convolution with batch norm on the maps, then pooling and a linear layer: logits (b, classes)."""
-    arguments = {"classes": _count(classes, "classes"), "hidden": _count(hidden, "hidden"), "dropout": dropout}
-    return Head("conv_pool", arguments)
+    return replace(mlp(classes, hidden, dropout), kind="conv_pool")
 
 
 def edges() -> Head:

@@ -23,9 +23,8 @@ class CausalEncoder(TextEncoder):
     """
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 160, dropout: float = 0.2):
-        super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, dropout=dropout)
-        self.embedding, self.dropout, self.width = nn.Embedding(vocabulary, dim), nn.Dropout(dropout), 2 * dim
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        super().__init__(name, tokenizer, dim**-0.5, vocabulary=vocabulary, dim=dim, dropout=dropout)
+        self.width = 2 * dim
         if name == "lm-gru":
             self.reader = nn.GRU(dim, dim, batch_first=True)
         else:

@@ -35,15 +35,12 @@ def parameter_groups(model: nn.Module, lr: float, decay: float = 0.7) -> list[di
     unweighed = set(getattr(body, "no_weight_decay", set)())
     groups = []
     for below, (stage, found) in enumerate(reversed(parts(model).items())):
-        weighed, light = [], []
-        for name, parameter in found:
-            if parameter.requires_grad:
-                free = parameter.ndim <= 1 or name.rpartition("body.")[2] in unweighed
-                (light if free else weighed).append(parameter)
+        learnt = {name: parameter for name, parameter in found if parameter.requires_grad}
+        free = {name for name, p in learnt.items() if p.ndim <= 1 or name.rpartition("body.")[2] in unweighed}
         rate = lr * decay**below
-        if weighed:
+        if weighed := [parameter for name, parameter in learnt.items() if name not in free]:
             groups.append({"name": stage, "params": weighed, "lr": rate})
-        if light:
+        if light := [parameter for name, parameter in learnt.items() if name in free]:
             groups.append({"name": f"{stage} (no decay)", "params": light, "lr": rate, "weight_decay": 0.0})
     if not groups:
         raise CourseError("Every parameter of this model is frozen: unfreeze its head or a stage before training.")

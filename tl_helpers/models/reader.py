@@ -26,9 +26,8 @@ class AttentionSum(nn.Module):
 
     def __init__(self, width: int, inner: int = 64, dropout: float = 0.2):
         super().__init__()
-        self.place, self.blank = (
-            nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, inner)) for _ in range(2)
-        )
+        two = ((nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, inner)) for _ in range(2))
+        self.place, self.blank = (nn.Sequential(*layers) for layers in two)
         self.distance = nn.Embedding(FAR + 1, 1)
         nn.init.zeros_(self.distance.weight)
 
@@ -110,13 +109,11 @@ class PieceReader(nn.Module):
         masks = states[torch.arange(len(states), device=ids.device), inputs["blank"][row]]
         chunk, piece = (inputs["candidate"][real] > 0).nonzero(as_tuple=True)
         owner = row[chunk]
-        slot = torch.arange(len(owner), device=ids.device) - torch.searchsorted(owner, owner)
+        to = owner, torch.arange(len(owner), device=ids.device) - torch.searchsorted(owner, owner)
         n = int(torch.bincount(owner, minlength=b).max())
         found = {"place": states[chunk, piece], "blank": masks[chunk]}
         found |= {key: inputs[key][real][chunk, piece] for key in ("candidate", "distance")}
-        return {
-            key: value.new_zeros(b, n, *value.shape[1:]).index_put((owner, slot), value) for key, value in found.items()
-        }
+        return {key: value.new_zeros(b, n, *value.shape[1:]).index_put(to, value) for key, value in found.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         return self.head(self.places(inputs))

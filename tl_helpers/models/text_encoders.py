@@ -26,9 +26,13 @@ class TextEncoder(Encoder):
     max_tokens = 128  # what transfer and features cut documents to, unless told otherwise
     longest: int | None = None  # tokens, where there is a limit
 
-    def __init__(self, name: str, tokenizer: Tokenizer | None, **asked):
+    def __init__(self, name: str, tokenizer: Tokenizer | None, std: float = 0.1, **asked):
         super().__init__()
         self.name, self.tokenizer, self.asked = name, tokenizer, asked
+        if asked:  # word vectors with this deviation, and dropout: what all those made from scratch begin with
+            self.embedding = nn.Embedding(asked["vocabulary"], asked["dim"])
+            nn.init.normal_(self.embedding.weight, std=std)
+            self.dropout = nn.Dropout(asked["dropout"])
 
     @property
     def spec(self) -> dict:
@@ -64,7 +68,7 @@ class Bag(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 128, dropout: float = 0.2):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, dropout=dropout)
-        self.embedding, self.dropout, self.width = _embedding(vocabulary, dim), nn.Dropout(dropout), dim
+        self.width = dim
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean over real tokens."""
@@ -76,7 +80,6 @@ class CNN(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 128, filters: int = 100, dropout: float = 0.5):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, filters=filters, dropout=dropout)
-        self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.filters = nn.ModuleList(nn.Conv1d(dim, filters, words) for words in (3, 4, 5))
         self.width = 3 * filters
 
@@ -93,7 +96,6 @@ class GRU(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 128, hidden: int = 96, dropout: float = 0.3):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, hidden=hidden, dropout=dropout)
-        self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.recurrent = nn.GRU(dim, hidden, batch_first=True, bidirectional=True)
         self.width = 4 * hidden
 
@@ -112,7 +114,6 @@ class Attention(TextEncoder):
 
     def __init__(self, name, tokenizer, vocabulary: int, dim: int = 128, layers: int = 2, dropout: float = 0.2):
         super().__init__(name, tokenizer, vocabulary=vocabulary, dim=dim, layers=layers, dropout=dropout)
-        self.embedding, self.dropout = _embedding(vocabulary, dim), nn.Dropout(dropout)
         self.position = nn.Parameter(0.1 * torch.randn(self.longest, dim))
         how = {"batch_first": True, "norm_first": True}
         self.layers = nn.ModuleList(nn.TransformerEncoderLayer(dim, 4, 2 * dim, dropout, **how) for _ in range(layers))
@@ -201,9 +202,3 @@ def load_text_encoder(name: str = "minilm") -> MiniLM:
 
 
 _KINDS = {"bag": Bag, "cnn": CNN, "gru": GRU, "attention": Attention, "minilm": MiniLM}
-
-
-def _embedding(vocabulary: int, dim: int) -> nn.Embedding:
-    embedding = nn.Embedding(vocabulary, dim)
-    nn.init.normal_(embedding.weight, std=0.1)
-    return embedding

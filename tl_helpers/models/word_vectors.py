@@ -21,13 +21,9 @@ def ppmi_vectors(texts: Iterable[Sequence[int]], vocabulary: int, width: int = 1
     Raises:
         CourseError: fewer words than directions.
     """
-    rows, columns = [], []
-    for text in texts:
-        words = np.asarray(text)
-        for apart in range(1, 6):
-            rows.append(words[:-apart])
-            columns.append(words[apart:])
-    left, right = (np.concatenate(side) if side else np.empty(0, int) for side in (rows, columns))
+    none = np.empty(0, int)
+    near = [(words[:-apart], words[apart:]) for words in map(np.asarray, texts) for apart in range(1, 6)]
+    left, right = (np.concatenate(side) for side in zip((none, none), *near, strict=True))
     known = (left > 1) & (right > 1)
     counts = sparse.coo_matrix((np.ones(known.sum()), (left[known], right[known])), (vocabulary, vocabulary)).tocsr()
     counts = counts + counts.T
