@@ -31,6 +31,11 @@ class Passes:
         """Make the next pass this epoch's, in its order and in whatever else is drawn anew."""
         self._epoch = epoch
 
+    def _begin(self) -> int:
+        """The epoch of the pass that begins; the pass after it is the next epoch's."""
+        self._epoch += 1
+        return self._epoch - 1
+
 
 class Batches(Passes):
     """Iterable of (inputs uint8 (b, C, size, size), labels int64 (b,), weights float32 (b,)).
@@ -73,7 +78,9 @@ class Batches(Passes):
         self._joins = shuffle and self.n > batch_size and self.n % batch_size == 1
         self.pin_memory = pin_memory and torch.cuda.is_available()
         self._maker = _Maker(image_set, size, augment, seed)
-        self._loader = self._make_loader(workers) if workers else None
+        how = {"batch_size": None, "num_workers": workers, "pin_memory": self.pin_memory, "persistent_workers": True}
+        how["generator"] = torch.Generator()  # its own: otherwise the loader draws its base seed from the caller's
+        self._loader = DataLoader(self._maker, sampler=_Keys(self), **how) if workers else None
 
     def __len__(self) -> int:
         return super().__len__() - self._joins
@@ -82,11 +89,10 @@ class Batches(Passes):
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that determines the batches: pictures, weights, order, size and augmentation."""
         augment = re.sub(r" at 0x\w+", "", repr(self._maker.augment))  # a function's address differs in every process
-        what = (self.image_set.fingerprint, self.batch_size, self._maker.size, augment)
-        what += (self._maker.weights.tolist(),)
+        what = [self.image_set.fingerprint, self.batch_size, self._maker.size, augment, self._maker.weights.tolist()]
         if self._maker.augment is not None:  # two functions may have the same repr and do different things
-            what += (self._maker._augmented(self._maker.images[torch.arange(min(2, self.n))], 0).tolist(),)
-        return hashlib.sha256(repr((*what, self.seed, self.shuffle, self.drop_last)).encode()).hexdigest()
+            what.append(self._maker._augmented(self._maker.images[torch.arange(min(2, self.n))], 0).tolist())
+        return digest(*what, self.seed, self.shuffle, self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._loader is not None:
@@ -98,7 +104,7 @@ class Batches(Passes):
 
     def _keys(self) -> Iterator[tuple[int, int, Tensor]]:
         """(epoch, batch, positions) of this pass: all that a worker needs to know."""
-        epoch, self._epoch = self._epoch, self._epoch + 1
+        epoch = self._begin()
         order = torch.arange(len(self.image_set))
         if self.shuffle:
             order = torch.randperm(len(order), generator=torch.Generator().manual_seed(derived_seed(self.seed, epoch)))
@@ -107,17 +113,6 @@ class Batches(Passes):
             parts[-2:] = [torch.cat(parts[-2:])]
         for batch, positions in enumerate(parts):
             yield epoch, batch, positions
-
-    def _make_loader(self, workers: int) -> DataLoader:
-        return DataLoader(
-            self._maker,
-            batch_size=None,
-            sampler=_Keys(self),
-            num_workers=workers,
-            pin_memory=self.pin_memory,
-            persistent_workers=True,
-            generator=torch.Generator(),  # its own: otherwise the loader draws its base seed from the caller's
-        )
 
 
 class _Keys:
@@ -159,6 +154,11 @@ class _Maker:
                 f"{tuple(augmented.shape[1:])}. Give augment the batches' size; normalisation belongs to the backbone."
             )
         return augmented
+
+
+def digest(*what) -> str:
+    """sha256 (hex) of all that determines some batches."""
+    return hashlib.sha256(repr(what).encode()).hexdigest()
 
 
 def derived_seed(*numbers: int) -> int:

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from tl_helpers.data.batches import Passes
+from tl_helpers.data.batches import Passes, digest
 from tl_helpers.data.cloze import BLANK, ClozeSet, Question, Tale
 from tl_helpers.data.tokens import bare
 from tl_helpers.errors import CourseError
@@ -123,12 +123,10 @@ class MaskedBatches(Passes):
                 f"read; found {self.n} such rows. Try fewer masks, or shorter rows."
             )
         self._pieces, self._marks = _word_pieces(tokenizer)
-        what = (self.tales, tokenizer.to_str(), words, masks, self.batch_size, self.seed)
-        self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
+        self.fingerprint = digest(self.tales, tokenizer.to_str(), words, masks, self.batch_size, self.seed)
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        rng, rows = np.random.default_rng([self.seed, self._epoch]), []
-        self._epoch += 1
+        rng, rows = np.random.default_rng([self.seed, self._begin()]), []
         for tale in self.tales:
             start = int(rng.integers(len(tale) % self.words + 1))
             rows += [tale[i : i + self.words] for i in range(start, len(tale) - self.words + 1, self.words)]
@@ -173,8 +171,7 @@ class RowBatches(Passes):
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         order = torch.arange(self.n)
         if self.shuffle:
-            order = torch.from_numpy(np.random.default_rng([self.seed, self._epoch]).permutation(self.n))
-        self._epoch += 1
+            order = torch.from_numpy(np.random.default_rng([self.seed, self._begin()]).permutation(self.n))
         for chosen in order.split(self.batch_size):
             rows = [self.rows[i] for i in chosen.tolist()]
             yield {key: pad([row[key] for row in rows]) for key in rows[0]}, self.labels[chosen], torch.ones(len(rows))

@@ -38,6 +38,7 @@ class ImageSet(Labelled):
     role: str = "all"
     split: Split | None = None
     background: str = "white"
+    _resized: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)  # by size; the last one only
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -74,17 +75,15 @@ class ImageSet(Labelled):
         """
         if isinstance(self.images, Tensor) and self.images.shape[-2:] == (size, size):
             return self.images
-        kept = self.__dict__.get("_resized")
-        if kept is None or kept.shape[-1] != size:
+        if size not in self._resized:
             if not self.fits(size):
                 raise CourseError(f"{self.name} at {size} px does not fit into memory. Go through it with Batches.")
-            kept = torch.cat([fit_square(self.images[chunk], size) for chunk in torch.arange(len(self)).split(256)])
-            object.__setattr__(self, "_resized", kept)  # frozen for its users; a cached value changes nothing they see
-        return kept
+            chunks = torch.arange(len(self)).split(256)
+            kept = torch.cat([fit_square(self.images[chunk], size) for chunk in chunks])
+            self._resized.clear()
+            self._resized[size] = kept
+        return self._resized[size]
 
     def fits(self, size: int) -> bool:
         """Whether the whole set at this size is in memory, or fits into what is free now."""
-        kept = self.__dict__.get("_resized")
-        return (kept is not None and kept.shape[-1] == size) or fits_in_memory(
-            len(self) * self.images.shape[1] * size**2
-        )
+        return size in self._resized or fits_in_memory(len(self) * self.images.shape[1] * size**2)

@@ -1,6 +1,5 @@
 """Augmentation across classes: two pictures become one, and its label says how much of each is in it."""
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from tl_helpers.data.batches import Batches, Passes, derived_seed
+from tl_helpers.data.batches import Batches, Passes, derived_seed, digest
 from tl_helpers.data.image_set import ImageSet
 from tl_helpers.data.transforms import augmentation
 from tl_helpers.errors import CourseError
@@ -71,11 +70,11 @@ class Mixed(Passes):
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of what is mixed, and how."""
-        return hashlib.sha256(repr((self.batches.fingerprint, self.how, self.alpha)).encode()).hexdigest()
+        return digest(self.batches.fingerprint, self.how, self.alpha)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        self.batches.set_epoch(self._epoch)
-        epoch, self._epoch = self._epoch, self._epoch + 1
+        epoch = self._begin()
+        self.batches.set_epoch(epoch)
         for number, batch in enumerate(self.batches):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(derived_seed(self.batches.seed, epoch, number, 1))

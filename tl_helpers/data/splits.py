@@ -29,9 +29,8 @@ class Split:
 
     def written(self) -> str:
         """JSON of the hash and of each part's positions in the set: a record to keep beside the results."""
-        return json.dumps(
-            {"hash": self.hash, **{part: getattr(self, part).tolist() for part in ("train", "val", "test")}}
-        )
+        parts = {part: getattr(self, part).tolist() for part in ("train", "val", "test")}
+        return json.dumps({"hash": self.hash} | parts)
 
 
 def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.15, seed: int = 0) -> Split:

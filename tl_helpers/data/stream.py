@@ -1,13 +1,12 @@
 """Running text for a language model: all texts one after another, cut into rows; each word's label is the next word."""
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from tl_helpers.data.batches import Passes, derived_seed
+from tl_helpers.data.batches import Passes, derived_seed, digest
 from tl_helpers.data.text import TextSet
 from tl_helpers.data.tokens import UNKNOWN, bare
 from tl_helpers.errors import CourseError
@@ -53,16 +52,13 @@ class TokenStream(Passes):
         self._batches = min(batches or self._whole, self._whole)
         self._unknown = tokenizer.get_vocab().get(UNKNOWN, -1)
         self.role, source = texts.role, (texts.fingerprint, tokenizer.to_str())
-        # all that determines the batches
-        what = (source, self.n, self.batch_size, length, self._batches, shuffle, self.seed)
-        self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
+        self.fingerprint = digest(source, self.n, self.batch_size, length, self._batches, shuffle, self.seed)
 
     def __len__(self) -> int:
         return self._batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        first = self._epoch * self._batches if self.shuffle else 0
-        self._epoch += 1
+        first = self._begin() * self._batches if self.shuffle else 0
         for number in range(first, first + self._batches):
             times, place = divmod(number, self._whole)
             if number == first or place == 0:

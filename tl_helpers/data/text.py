@@ -124,12 +124,9 @@ def text_file(folder: Path, part: str) -> Path | None:
 
 def near_duplicates(of: TextSet, known: TextSet, words: int = 20) -> Tensor:
     """Which documents of one set share their first `words` words with a document of another: bool (n,)."""
-
-    def starts(texts):
-        return [tuple(text.split()[:words]) for text in texts]
-
-    seen = set(starts(known.texts))
-    return torch.tensor([start in seen for start in starts(of.texts)], dtype=torch.bool)
+    ours, theirs = ([tuple(text.split()[:words]) for text in one.texts] for one in (of, known))
+    seen = set(theirs)
+    return torch.tensor([start in seen for start in ours], dtype=torch.bool)
 
 
 def _standard(path: Path, part: str) -> list[Row]:
@@ -198,9 +195,7 @@ def _split(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray, seed: i
 
 def _odd(texts: tuple[str, ...], labels: np.ndarray, role: np.ndarray) -> list[str]:
     """What a reader should know about rows that are kept nevertheless."""
-    first: dict[str, int] = {}
-    for i, text in enumerate(texts):
-        first.setdefault(text, i)
+    first = {text: i for i, text in reversed([*enumerate(texts)])}  # where each document occurs first
     again = [i for i, text in enumerate(texts) if first[text] != i]
     torn = sum(labels[i] != labels[first[texts[i]]] for i in again)
     leaked = sum(role[i] == "test" != role[first[texts[i]]] for i in again)

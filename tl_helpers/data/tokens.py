@@ -1,6 +1,5 @@
 """From words to numbers: tokenizers from a maintained library, and batches of documents padded no further than necessary."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -9,7 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tl_helpers.data.batches import Passes, derived_seed
+from tl_helpers.data.batches import Passes, derived_seed, digest
 from tl_helpers.data.text import TextSet
 from tl_helpers.errors import CourseError
 from tl_helpers.sources import path_of
@@ -102,8 +101,7 @@ class TextBatches(Passes):
         self._pad = tokenizer.token_to_id(PAD) or 0
         self._weights = torch.ones(self.n) if text_set.weights is None else text_set.weights
         what = (text_set.fingerprint, tokenizer.to_str(), max_tokens, self.batch_size, shuffle, self.seed)
-        what += (self._weights.tolist(),)  # all that determines the batches
-        self.fingerprint = hashlib.sha256(repr(what).encode()).hexdigest()
+        self.fingerprint = digest(*what, self._weights.tolist())
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for index in self._plan():
@@ -123,8 +121,7 @@ class TextBatches(Passes):
         """The positions of each batch of this pass."""
         if not self.shuffle:
             return list(self._sorted(torch.arange(self.n)).split(self.batch_size))
-        draw = torch.Generator().manual_seed(derived_seed(self.seed, self._epoch))
-        self._epoch += 1
+        draw = torch.Generator().manual_seed(derived_seed(self.seed, self._begin()))
         order = torch.randperm(self.n, generator=draw).split(BUCKET * self.batch_size)
         batches = [batch for bucket in order for batch in self._sorted(bucket).split(self.batch_size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]

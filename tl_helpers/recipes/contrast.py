@@ -1,6 +1,5 @@
 """Few labels, many pairs: fine-tune an encoder until texts of one class lie together (after SetFit, Tunstall et al., 2022)."""
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import TextSet, encode, padded
-from ..data.batches import Passes, derived_seed
+from ..data.batches import Passes, derived_seed, digest
 from ..device import Hardware
 from ..engine.fit import FitResult, fit
 from ..engine.settings import Settings
@@ -30,11 +29,10 @@ class Pairs(Passes):
         if not all(map(len, self._of)):
             raise CourseError("Pairs need at least one text of every class: draw them with data.train.few(…).")
         self.role, self.n, self.batch_size, self._seed = texts.role, batches, 1, seed
-        self.fingerprint = hashlib.sha256(repr((texts.fingerprint, batches, max_tokens, seed)).encode()).hexdigest()
+        self.fingerprint = digest(texts.fingerprint, batches, max_tokens, seed)
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        draw = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch))
-        self._epoch += 1
+        draw = torch.Generator().manual_seed(derived_seed(self._seed, self._begin()))
         for _ in range(self.n):
             two = torch.stack([of[torch.randperm(len(of), generator=draw)[[0, -1]]] for of in self._of])
             rows = padded([self._rows[i] for i in two.flatten().tolist()], at_most=self._at_most)
