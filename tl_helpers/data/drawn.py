@@ -4,7 +4,7 @@ The fonts are those that come with matplotlib (DejaVu, STIX, Computer Modern: fr
 """
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import matplotlib
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tl_helpers.data.image_set import ImageSet
-from tl_helpers.data.splits import Split, make_split
+from tl_helpers.data.splits import make_split
 from tl_helpers.errors import CourseError
 
 DIGITS = "0123456789"
@@ -27,6 +27,7 @@ FONTS = (
     *(f"STIXGeneral{face}" for face in ("", "Bol", "Italic", "BolIta")),
     *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10", "cmmi10"),
 )
+_split = partial(make_split, test=0.15, val=0.15)
 SHEET = 32  # pixels per side to draw a character on; the ink of each block is then averaged, as for UCI's digits
 
 
@@ -73,7 +74,7 @@ def drawn_characters(
         groups=fonts,
         licence="drawn here; fonts: Bitstream Vera/DejaVu licence, SIL OFL 1.1 (STIX), BaKoMa (Computer Modern)",
         attribution="drawn in the fonts DejaVu, STIX and Computer Modern, as matplotlib carries them",
-        split=_split(labels, fonts, seed) if n >= 10 * len(characters) else None,
+        split=_split(labels, fonts, seed=seed) if n >= 10 * len(characters) else None,
     )
 
 
@@ -81,11 +82,7 @@ def load_drawn(name: str, split_seed: int = 0) -> ImageSet:
     """4,000 "drawn-digits" (ten classes, as handwritten ones have) or "drawn-characters" (47), 16x16; the same for every
     `split_seed`, which only changes how the fonts are split."""
     drawn = drawn_characters(4000, characters=DIGITS if name == "drawn-digits" else DIGITS + LETTERS, name=name)
-    return replace(drawn, split=_split(drawn.labels, drawn.groups, split_seed))
-
-
-def _split(labels: Tensor, fonts: Tensor, seed: int) -> Split:
-    return make_split(labels, fonts, test=0.15, val=0.15, seed=seed)
+    return replace(drawn, split=_split(drawn.labels, drawn.groups, seed=split_seed))
 
 
 @cache

@@ -37,7 +37,8 @@ def load_online(name: str, split_seed: int = 0, image_size: int | None = None) -
     """
     size, (licence, attribution) = image_size or (32 if name == "CIFAR10" else 256), _CREDITS[name]
     parts = {role: _open(name, arguments) for role, arguments in _PARTS[name].items()}
-    labels = {role: _labels(part) for role, part in parts.items()}
+    # Flowers102 and OxfordIIITPet keep them as _labels
+    labels = {role: np.asarray(getattr(one, "targets", None) or one._labels, np.int64) for role, one in parts.items()}
     whole = ConcatDataset(parts.values())
     ends = [0, *whole.cumulative_sizes]
     positions = {role: np.arange(ends[i], ends[i + 1]) for i, role in enumerate(parts)}
@@ -79,11 +80,6 @@ def _open(name: str, arguments: dict) -> Dataset:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _labels(part: Dataset) -> np.ndarray:
-    found = getattr(part, "targets", None) or part._labels  # Flowers102 and OxfordIIITPet keep them under this name
-    return np.asarray(found, dtype=np.int64)
 
 
 def _read(whole: ConcatDataset, size: int, i: int) -> Tensor:

@@ -51,9 +51,8 @@ def make_split(labels, groups=None, *, test: float | int = 0.25, val: float = 0.
     labels = np.unique(labels, return_inverse=True)[1]  # names, or numbers with gaps, will do as well
     if seed < 0 or (groups is not None and groups.shape != labels.shape):
         n_groups = "no" if groups is None else len(groups)
-        raise CourseError(
-            f"seed is 0 or more, and every item has a group; found seed={seed}, {len(labels)} items and {n_groups} groups."
-        )
+        found = f"seed={seed}, {len(labels)} items and {n_groups} groups"
+        raise CourseError(f"seed is 0 or more, and every item has a group; found {found}.")
     rng = np.random.default_rng(seed)
     rest, tested = np.arange(len(labels)), np.array([], np.int64)
     if test:

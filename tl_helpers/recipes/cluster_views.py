@@ -29,9 +29,8 @@ def describe(clusters: Clusters, texts: Sequence[str] | None = None, count: int 
         return rows
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    reader = TfidfVectorizer(
-        stop_words="english", max_features=20_000, sublinear_tf=True, token_pattern=r"\b[^\W\d]{2,}\b"
-    )
+    how = {"stop_words": "english", "max_features": 20_000, "sublinear_tf": True}
+    reader = TfidfVectorizer(token_pattern=r"\b[^\W\d]{2,}\b", **how)
     try:
         table = reader.fit_transform(texts)
     except ValueError:  # no words at all: nothing to describe the clusters by

@@ -170,8 +170,7 @@ def fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "MiniBatchKMeans is known", UserWarning)
-        model, note = _fitted(model, learnt, device)
-    notes += [note] if note else []
+        notes += _fit_on(device, model, learnt)
     if not getattr(model, "converged_", True):
         notes.append(f"The mixture had not converged after {model.max_iter} steps.")
     own = model.predict(rows) if method == "gmm" else model.labels_
@@ -218,15 +217,15 @@ def _model(k: int, method: str, seed: int, restarts: int, covariance: str, rows:
     return GaussianMixture(k, covariance_type=covariance, n_init=restarts, reg_covar=floor, random_state=seed)
 
 
-def _fitted(model, rows: np.ndarray, device) -> tuple[object, str]:
-    """The fitted model, and what a reader has to know: a mixture can be fitted on a GPU, K-means can't."""
-    if device is None or torch.device(device).type != "cuda" or not isinstance(model, GaussianMixture):
-        return model.fit(rows), ""
-    if not os.environ.get("SCIPY_ARRAY_API"):
-        needs = "SCIPY_ARRAY_API=1 in the environment before Python starts"
-        return model.fit(rows), f"Fitted on the CPU: the GPU needs {needs}."
-    on_device(model, rows, torch.device(device))
-    return model, ""
+def _fit_on(device, model, rows: np.ndarray) -> list[str]:
+    """Fit the model, and return what a reader has to know: a mixture can be fitted on a GPU, K-means can't."""
+    suited = device is not None and torch.device(device).type == "cuda" and isinstance(model, GaussianMixture)
+    if suited and os.environ.get("SCIPY_ARRAY_API"):
+        on_device(model, rows, torch.device(device))
+        return []
+    model.fit(rows)
+    needs = "SCIPY_ARRAY_API=1 in the environment before Python starts"
+    return [f"Fitted on the CPU: the GPU needs {needs}."] if suited else []
 
 
 def on_device(model: GaussianMixture, rows: np.ndarray, device: torch.device) -> None:
