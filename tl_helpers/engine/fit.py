@@ -72,8 +72,6 @@ def fit(
     Raises:
         CourseError: a test set as `train` or `val`, labels without a logit, a loss that is not finite, another training's checkpoint.
     """
-    if isinstance(model, Encoder) or not isinstance(settings, Settings):
-        raise CourseError(f"fit takes a model with a head and Settings(…); found {type(model).__name__}, {settings!r}.")
     refuse_test(train, val)
     kept, hardware = Path(checkpoint).expanduser() if checkpoint else None, pick_device(hardware)
     with hardware.lend(model):
@@ -105,6 +103,9 @@ class _Run:
     """One training in progress: the state that changes from epoch to epoch."""
 
     def __init__(self, model, train, val, settings, hardware, seed, groups, phase, start):
+        if isinstance(model, Encoder) or not isinstance(settings, Settings):
+            found = f"{type(model).__name__}, {settings!r}"
+            raise CourseError(f"fit takes a model with a head and Settings(…); found {found}.")
         self.model, self.train, self.val, self.settings = model, train, val, settings
         self.hardware, self.seed, self.phase, self.start = hardware, int(seed), phase, start
         self.steps = math.ceil(_batches(train) / settings.accumulate)
