@@ -104,9 +104,7 @@ class _Run:
 
     def __init__(self, model, train, val, settings, hardware, seed, groups, phase, start):
         if isinstance(model, Encoder) or not isinstance(settings, Settings):
-            raise CourseError(
-                f"fit takes a model with a head and Settings(…); found {type(model).__name__}, {settings}."
-            )
+            raise CourseError(f"fit takes a model with a head and Settings; found {type(model).__name__}, {settings}.")
         self.model, self.train, self.val, self.settings = model, train, val, settings
         self.hardware, self.seed, self.phase, self.start = hardware, int(seed), phase, start
         self.steps = math.ceil(_batches(train) / settings.accumulate)
