@@ -175,7 +175,7 @@ def test_schedules_rise_and_fall():
         assert max(rates) == pytest.approx(1.0) and top == 30
         assert rates[:31] == sorted(rates[:31]) and rates[30:] == sorted(rates[30:], reverse=True)
         assert 0 < rates[-1] < 0.01
-    assert all(Settings(1, schedule=name).rate(0, 1) == 1.0 for name in ("one-cycle", "cosine", "slanted", "constant"))
+    assert all(Settings(1, schedule=name).rate(0, 1) == 1.0 for name in ("cosine", "slanted", "constant"))
 
 
 def test_a_test_set_is_refused_as_validation():

@@ -71,11 +71,12 @@ class Settings:
         """The learning rate at `step` of `steps`, as a share of the peak, in (0, 1]."""
         if self.schedule == "constant":
             return 1.0
-        rise = min(max(1, round(self.warmup * steps)), steps - 1)  # a lone step is made at the peak
+        rise = max(1, round(self.warmup * steps))
         if self.schedule == "slanted":
+            rise = min(rise, steps - 1)  # a phase of one step is made at the peak
             up = step / rise if step < rise else 1 - (step - rise) / max(1, steps - rise)
             return (1 + 31 * up) / 32
-        low = 1 / 25 if self.schedule == "one-cycle" else 1 / max(1, rise)
+        low = 1 / 25 if self.schedule == "one-cycle" else 1 / rise
         if step < rise:
             return low + (1 - low) * (0.5 - 0.5 * math.cos(math.pi * step / rise))
         return max(1e-4, 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise)))
