@@ -332,3 +332,12 @@ def test_pictures_of_no_class_in_a_part_are_named_and_a_folder_too_far_out_is_no
         CourseError, match=r"only one class, 'pets'.*itself contains folders \(cat, dog\): did you mean .*pets\?"
     ):
         load(tmp_path / "outer")
+
+
+def test_pictures_loose_in_train_and_test_are_no_classes(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        for i in range(4):
+            Image.new("RGB", (9, 9), (9 * i, 0, 0)).save(tmp_path / part / f"{i}.png")
+    with pytest.raises(CourseError, match="train and test need a folder per class in them"):
+        load(tmp_path)
